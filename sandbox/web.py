@@ -7,7 +7,6 @@ port, proves that the client holds the key of its certificate, and hands the cer
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
 
 from aiohttp import web
 from cryptography import x509
@@ -63,20 +62,20 @@ async def answer(request: web.Request, handler: Handler, fault: Fault | None) ->
             await request.read()
             return web.Response(status=fault.status, headers=fault.headers, body=fault.body.encode())
         case "drop":
-            drop(request)
+            raise hung_up(request)
         case "lose_answer":
             await handler(request)
-            drop(request)
+            raise hung_up(request)
         case _:
             request[FAULT] = fault
             return await handler(request)
 
 
-def drop(request: web.Request) -> NoReturn:
-    """Close the connection with no answer."""
+def hung_up(request: web.Request) -> ConnectionResetError:
+    """Close the connection with no answer; raise what comes back."""
     if request.transport is not None:
         request.transport.abort()
-    raise ConnectionResetError
+    return ConnectionResetError("a planned fault closed the connection")
 
 
 def fault_kind(request: web.Request) -> str:
