@@ -2,6 +2,7 @@
 
 import itertools
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +24,7 @@ class Journal:
 
     clock: Clock
     entries: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=50_000))
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def write(self, service: str, event: str, **facts: object) -> None:
         entry = {"n": next(self._numbers), "time": self.clock.now().isoformat(), "service": service, "event": event}

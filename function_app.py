@@ -1,0 +1,22 @@
+"""The table of contents of the app: one blueprint per file of `functions/`. No setting is read here.
+
+The wiring, with the SDKs it needs, is imported when the first event arrives: an import that fails here would leave the
+host without a single function, and it would say little about why.
+"""
+
+import azure.functions as func
+
+from functions import allocation, est, health, hub_events, work
+from shared.flows.application import Application
+
+
+def application() -> Application:
+    """The application of this process."""
+    from shared import wiring
+
+    return wiring.application()
+
+
+app = func.FunctionApp()
+for module in (est, allocation, hub_events, work, health):
+    app.register_functions(module.blueprint(application))

@@ -1,0 +1,32 @@
+"""The custom-allocation webhook of DPS: which hub, or no."""
+
+from collections.abc import Callable
+
+import azure.functions as func
+
+from functions import http
+from shared import telemetry
+from shared.core.allocation import parse_registration
+from shared.core.errors import Refusal
+from shared.flows.application import Application
+
+
+def blueprint(application: Callable[[], Application]) -> func.Blueprint:
+    """DPS calls with a function key in the URL; a status other than 200 refuses the registration."""
+    made = func.Blueprint()
+
+    @made.function_name("allocation")
+    @made.route(route="api/allocation", methods=["POST"], auth_level=func.AuthLevel.FUNCTION)
+    async def serve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        request_id = context.invocation_id
+        try:
+            registration = parse_registration(req.get_body())
+            hub = await application().provision.allocate(registration)
+        except Refusal as refusal:
+            http.log_refusal("allocation", refusal, {"request_id": request_id})
+            return http.refused(refusal, request_id)
+        fields = {"request_id": request_id, "device_id": registration.device_id, "hub": hub, "outcome": "Allocated"}
+        telemetry.event("allocation", fields)
+        return http.json_response(200, {"iotHubHostName": hub})
+
+    return made

@@ -1,0 +1,189 @@
+"""How tests and people steer the sandbox while it runs: plain HTTP on loopback. Its own requests are not journaled."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final, get_origin, get_type_hints
+
+from aiohttp import web
+
+from sandbox.world import Fault, World
+
+Json = dict[str, Any]
+
+HELP: Final = """The control of the Birthcert sandbox.
+
+GET    /journal?since=N     what the stand-ins saw and did after entry N (oldest first)
+DELETE /journal             forget it
+GET    /faults              the planned faults
+POST   /faults              plan one: {"service": "DPS", "kind": "status", "method": "PUT", "path": "/register",
+                            "times": 2, "status": 429, "headers": {"Retry-After": "1"}, "body": ""}
+                            kinds for all: delay (seconds), status, drop, lose_answer; others belong to a stand-in
+                            (throttle: DPS and IoT Hub answer 429 in their own words)
+DELETE /faults              withdraw them all
+GET    /clock               {"offset_seconds": 0, "now": "..."}
+PUT    /clock               {"offset_seconds": 86400}: a day later for everything but TLS and tokens
+PUT    /edge                {"buffer_chunked": false}: hand chunked bodies on as they come
+PUT    /event-grid          {"duplicates": 1, "reorder": true}
+PUT    /key-vault/NAME      {"value": "..."}: a new version of a secret
+GET    /secrets             every credential made here, to look for where none may be
+"""
+
+JSON_TYPES: Final = {str: "a text", int: "a whole number", float: "a number", dict: "an object", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Levers:
+    """What belongs to other parts. `services` are the names that faults may give."""
+
+    services: Collection[str]
+    buffer_chunked: Callable[[bool], Awaitable[None]]
+    event_grid: Callable[[int, bool], None]
+    new_secret_version: Callable[[str, str], None]
+
+
+def app(world: World, levers: Levers) -> web.Application:
+    async def put_edge(request: web.Request) -> web.Response:
+        body = await members(request, {"buffer_chunked": bool})
+        await levers.buffer_chunked(body["buffer_chunked"])
+        return web.json_response(body)
+
+    async def put_event_grid(request: web.Request) -> web.Response:
+        body = await members(request, {"duplicates": int, "reorder": bool})
+        if not 0 <= body["duplicates"] <= 10:
+            raise bad("duplicates is a number from 0 to 10")
+        levers.event_grid(body["duplicates"], body["reorder"])
+        return web.json_response(body)
+
+    async def put_secret(request: web.Request) -> web.Response:
+        body = await members(request, {"value": str})
+        levers.new_secret_version(request.match_info["name"], body["value"])
+        return web.Response(status=204)
+
+    async def unknown(request: web.Request) -> web.Response:
+        return web.Response(status=501, text=f"the control does not know {request.method} {request.path_qs}\n\n{HELP}")
+
+    result = web.Application()
+    result.add_routes(
+        [
+            *world_routes(world),
+            *fault_routes(world, levers.services),
+            web.put("/edge", put_edge),
+            web.put("/event-grid", put_event_grid),
+            web.put("/key-vault/{name}", put_secret),
+            web.route("*", "/{rest:.*}", unknown),
+        ]
+    )
+    return result
+
+
+def world_routes(world: World) -> list[web.RouteDef]:
+    async def index(_: web.Request) -> web.Response:
+        return web.Response(text=HELP)
+
+    async def get_journal(request: web.Request) -> web.Response:
+        since = request.query.get("since", "0")
+        if not since.isascii() or not since.isdigit():
+            raise bad("since is the number of an entry")
+        return web.json_response(world.journal.since(int(since)))
+
+    async def delete_journal(_: web.Request) -> web.Response:
+        world.journal.entries.clear()
+        return web.Response(status=204)
+
+    async def get_clock(_: web.Request) -> web.Response:
+        return web.json_response(
+            {"offset_seconds": world.clock.offset.total_seconds(), "now": world.clock.now().isoformat()}
+        )
+
+    async def put_clock(request: web.Request) -> web.Response:
+        body = await members(request, {"offset_seconds": float})
+        try:
+            world.clock.offset = timedelta(seconds=body["offset_seconds"])
+            world.clock.now()
+        except (OverflowError, ValueError) as error:
+            world.clock.offset = timedelta()
+            raise bad("offset_seconds leads out of the calendar") from error
+        return await get_clock(request)
+
+    async def get_secrets(_: web.Request) -> web.Response:
+        return web.json_response(world.secrets)
+
+    return [
+        web.get("/", index),
+        web.get("/journal", get_journal),
+        web.delete("/journal", delete_journal),
+        web.get("/clock", get_clock),
+        web.put("/clock", put_clock),
+        web.get("/secrets", get_secrets),
+    ]
+
+
+def fault_routes(world: World, services: Collection[str]) -> list[web.RouteDef]:
+    async def get_faults(_: web.Request) -> web.Response:
+        return web.json_response([asdict(fault) for fault in world.faults.planned])
+
+    async def post_fault(request: web.Request) -> web.Response:
+        fault = read_fault(await json_object(request), services)
+        world.faults.planned.append(fault)
+        return web.json_response(asdict(fault), status=201)
+
+    async def delete_faults(_: web.Request) -> web.Response:
+        world.faults.planned.clear()
+        return web.Response(status=204)
+
+    return [web.get("/faults", get_faults), web.post("/faults", post_fault), web.delete("/faults", delete_faults)]
+
+
+def read_fault(body: Json, services: Collection[str]) -> Fault:
+    types: dict[str, type] = {name: get_origin(hint) or hint for name, hint in get_type_hints(Fault).items()}
+    for name, value in body.items():
+        if name not in types:
+            raise bad(f"a fault has no {name}; it has {', '.join(types)}")
+        check_type(name, value, types[name])
+    if missing := {"service", "kind"} - body.keys():
+        raise bad(f"a fault needs {' and '.join(sorted(missing))}")
+    if not all(isinstance(value, str) for value in body.get("headers", {}).values()):
+        raise bad("the values of headers are texts")
+    fault = Fault(**body)
+    if fault.service not in services:
+        raise bad(f"there is no service {fault.service}; there are {', '.join(sorted(services))}")
+    if not re.fullmatch("[a-z][a-z_]*", fault.kind):
+        raise bad("a kind is written in small letters and underscores")
+    if fault.times < 1 or fault.seconds < 0 or not 200 <= fault.status <= 599:
+        raise bad("times is 1 or more, seconds 0 or more, status between 200 and 599")
+    if fault.kind == "delay" and not fault.seconds:
+        raise bad("a delay needs seconds")
+    return fault
+
+
+async def json_object(request: web.Request) -> Json:
+    try:
+        body = json.loads(await request.text())
+    except ValueError as error:
+        raise bad("the body is not JSON") from error
+    if not isinstance(body, dict):
+        raise bad("the body is not a JSON object")
+    return body
+
+
+async def members(request: web.Request, types: dict[str, type]) -> Json:
+    """The body, which has exactly these members."""
+    body = await json_object(request)
+    if body.keys() != types.keys():
+        raise bad(f"the body has exactly the members {', '.join(types)}")
+    for name, value in body.items():
+        check_type(name, value, types[name])
+    return body
+
+
+def check_type(name: str, value: object, expected: type) -> None:
+    accepted = (int, float) if expected is float else expected
+    if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
+        raise bad(f"{name} is {JSON_TYPES[expected]}")
+
+
+def bad(text: str) -> web.HTTPBadRequest:
+    return web.HTTPBadRequest(text=f"{text}\n")

@@ -1,0 +1,54 @@
+"""Host keys: who may call what (learn.microsoft.com/azure/azure-functions/function-keys-how-to)."""
+
+import hmac
+import json
+from dataclasses import dataclass, fields
+
+
+class KeysError(ValueError):
+    pass
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The default host key, the master key, and the system key `eventgrid_extension`. Kept out of repr and logs."""
+
+    function_key: str
+    master_key: str
+    event_grid_key: str
+
+    def __repr__(self) -> str:
+        return "Keys(…)"
+
+    def open(self, level: str, presented: str) -> bool:
+        """Whether `presented` opens `level`: anonymous, function, admin, or the system level of the Event Grid webhook.
+
+        The master key opens everything; a system key opens nothing but its own extension's webhook.
+        """
+        match level:
+            case "anonymous":
+                return True
+            case "function":
+                return _same(presented, self.function_key) | _same(presented, self.master_key)
+            case "admin":
+                return _same(presented, self.master_key)
+            case "event_grid":
+                return _same(presented, self.event_grid_key) | _same(presented, self.master_key)
+            case _:
+                raise KeysError(f"unknown authLevel {level!r}")
+
+
+def _same(presented: str, key: str) -> bool:
+    return hmac.compare_digest(presented.encode("utf-8", "surrogateescape"), key.encode())
+
+
+def from_line(line: str) -> Keys:
+    """The first line of standard input: one JSON object with the three keys."""
+    names = [field.name for field in fields(Keys)]
+    try:
+        given = json.loads(line)
+    except ValueError as error:
+        raise KeysError(f"the first line of standard input is no JSON object with {', '.join(names)}") from error
+    if not isinstance(given, dict) or sorted(given) != sorted(names) or not all(given.values()):
+        raise KeysError(f"the first line of standard input must hold exactly {', '.join(names)}, none empty")
+    return Keys(**{name: str(given[name]) for name in names})

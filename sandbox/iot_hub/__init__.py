@@ -1,0 +1,47 @@
+"""Stand-in for IoT Hub: the registry with twins, queries and methods, and the endpoint for devices.
+
+Two hubs behind one port, told apart by the Host header. Service calls want an Entra token, devices a certificate.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from sandbox.entra import IOT_HUB_AUDIENCE
+from sandbox.iot_hub import device, registry, twins
+from sandbox.iot_hub.errors import Hubs, refusal
+from sandbox.web import Handler, application, fault_kind
+from sandbox.world import World
+
+SERVICE: Final = "IoT Hub"
+
+
+def app(world: World, hubs: Hubs, authorize: Callable[[web.Request, str], None]) -> web.Application:
+    """`hubs` by host; `authorize(request, audience)` raises what Azure answers to a bad token."""
+
+    def with_token(handler: Handler) -> Handler:
+        async def checked(request: web.Request) -> web.StreamResponse:
+            authorize(request, IOT_HUB_AUDIENCE)
+            return await handler(request)
+
+        return checked
+
+    def played(handler: Handler) -> Handler:
+        """The one fault of its own: `throttle`, in IoT Hub's words (429001)."""
+
+        async def faulty(request: web.Request) -> web.StreamResponse:
+            match fault_kind(request):
+                case "":
+                    return await handler(request)
+                case "throttle":
+                    raise refusal(429, "ThrottlingException", "Throttled", {"Retry-After": "1"})
+                case kind:
+                    raise web.HTTPNotImplemented(text=f"the IoT Hub stand-in cannot play {kind}")
+
+        return faulty
+
+    service = [*registry.routes(world, hubs), *twins.routes(hubs)]
+    for_services = [web.route(each.method, each.path, played(with_token(each.handler))) for each in service]
+    for_devices = [web.route(each.method, each.path, played(each.handler)) for each in device.routes(world, hubs)]
+    return application(SERVICE, world, [*for_services, *for_devices])

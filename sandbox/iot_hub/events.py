@@ -1,0 +1,43 @@
+"""The events that a hub raises through Event Grid.
+
+https://learn.microsoft.com/azure/event-grid/event-schema-iot-hub
+"""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def lifecycle_event(kind: str, hub: str, twin: Json, now: datetime) -> Json:
+    """DeviceCreated or DeviceDeleted. The twin in it is a default one, as the page warns: whoever wants to know how
+    the device authenticates or what its tags are has to read the registry. `deviceEtag` is the word "null".
+    """
+    moment = now.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+    untouched = {"$metadata": {"$lastUpdated": moment}, "$version": 1}
+    default = {
+        "deviceId": twin["deviceId"],
+        "etag": "AAAAAAAAAAE=",
+        "deviceEtag": "null",
+        "status": "enabled",
+        "statusUpdateTime": "0001-01-01T00:00:00",
+        "connectionState": "Disconnected",
+        "lastActivityTime": "0001-01-01T00:00:00",
+        "cloudToDeviceMessageCount": 0,
+        "authenticationType": "sas",
+        "x509Thumbprint": {"primaryThumbprint": None, "secondaryThumbprint": None},
+        "version": 2,
+        "properties": {"desired": untouched, "reported": untouched},
+    }
+    group = "/SUBSCRIPTIONS/00000000-0000-4000-8000-000000000000/RESOURCEGROUPS/SANDBOX"
+    return {
+        "id": str(uuid.uuid4()),
+        "topic": f"{group}/PROVIDERS/MICROSOFT.DEVICES/IOTHUBS/{hub.upper()}",
+        "subject": f"devices/{twin['deviceId']}",
+        "eventType": f"Microsoft.Devices.{kind}",
+        "eventTime": moment,
+        "data": {"twin": default, "hubName": hub, "deviceId": twin["deviceId"]},
+        "dataVersion": "1",
+        "metadataVersion": "1",
+    }

@@ -1,0 +1,136 @@
+"""DigiCert ONE IoT Trust Manager over REST (`/iot/api/v1`): issue, renew, and find what was issued before."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from shared.adapters.digicert import ISSUE_SECONDS, LOOK_UP_SECONDS, Session, refusal
+from shared.adapters.transport import Call
+from shared.core.certificate import certificate
+from shared.core.csr import SigningRequest
+from shared.core.errors import Malformed, UpstreamRefused
+from shared.flows.ports import Answer, Pending
+
+_JSON: Final = {"Content-Type": "application/json", "Accept": "application/json"}
+_MOST_RECORDS: Final = 20
+_POLL_AFTER: Final = 60
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The certificate list of one enrollment profile. `url` is the platform's address without a path."""
+
+    session: Session
+    url: str
+    enrollment_profile_id: str
+
+    async def find(self, request: SigningRequest) -> Answer | None:
+        """The certificate that holds the request's public key, among those of the same common name."""
+        query = httpx.QueryParams(
+            enrollment_profile_id=self.enrollment_profile_id,
+            common_name=request.common_name,
+            status="ISSUED",
+            limit=str(_MOST_RECORDS),
+        )
+        found = await self._get(f"{self.url}/iot/api/v1/certificate/?{query}")
+        records = found.get("records") if isinstance(found, Mapping) else None
+        for record in records or []:
+            answer = await self._answer(record)
+            if answer and certificate(answer.certificates[0]).spki_sha256 == request.spki_sha256:
+                return answer
+        return None
+
+    async def _answer(self, record: Mapping[str, Any]) -> Answer | None:
+        """The record with its certificate. Whether the list shows `pem` is not documented, so the record is read."""
+        whole = record if record.get("pem") else await self._get(f"{self.url}/iot/api/v1/certificate/{record['id']}")
+        chain = pem_chain(whole.get("pem")) if isinstance(whole, Mapping) else []
+        return Answer(chain, str(record["id"])) if chain else None
+
+    async def _get(self, url: str) -> object:
+        response = await self.session.send(Call("GET", url, headers=_JSON, seconds=LOOK_UP_SECONDS))
+        if response.status_code == 404:
+            return None
+        if response.status_code != 200:
+            raise refusal(response)
+        return _json(response)
+
+
+@dataclass(frozen=True)
+class RestUpstream:
+    """Issues through the enrollment profile of `certificates`."""
+
+    certificates: Certificates
+
+    async def issue(self, request: SigningRequest, renews: str) -> Answer | Pending:
+        """A new certificate; a renewal of `renews` where DigiCert ONE takes it as one.
+
+        It renews only inside the profile's renewal window and says 400 outside it; then the certificate is ordered
+        as a new one, because the device's own renewal point is the profile's here.
+        """
+        pem = x509.load_der_x509_csr(request.der).public_bytes(Encoding.PEM).decode()
+        if renews:
+            try:
+                return await self._order("PUT", f"/certificate/{renews}/renew", {"csr": pem})
+            except Malformed:
+                pass
+            except UpstreamRefused as error:
+                if not error.nothing_issued:
+                    raise
+        body = {
+            "csr": pem,
+            "enrollment_profile_id": self.certificates.enrollment_profile_id,
+            "device_attributes": [{"id": "DEVICE_IDENTIFIER", "value": request.common_name}],
+        }
+        return await self._order("POST", "/certificate", body)
+
+    async def poll(self, request: SigningRequest) -> Answer | Pending:
+        """An order waits for approval: ordering again would make a second one, so the list is asked."""
+        return await self.find(request) or Pending(_POLL_AFTER)
+
+    async def find(self, request: SigningRequest) -> Answer | None:
+        return await self.certificates.find(request)
+
+    async def _order(self, method: str, path: str, body: Mapping[str, object]) -> Answer | Pending:
+        call = Call(
+            method,
+            f"{self.certificates.url}/iot/api/v1{path}",
+            headers=_JSON,
+            content=json.dumps(body).encode(),
+            repeatable=False,
+            seconds=ISSUE_SECONDS,
+        )
+        response = await self.certificates.session.send(call)
+        if response.status_code not in (200, 201):
+            raise refusal(response)
+        answer = _json(response)
+        chain = pem_chain(answer.get("pem"))
+        if chain:
+            return Answer(chain, str(answer.get("certificate_id") or ""))
+        if answer.get("certificate_request_id"):
+            return Pending(_POLL_AFTER)  # the names of the states before approval are not documented
+        raise UpstreamRefused("the CA's answer cannot be read", cause="neither pem nor certificate_request_id")
+
+
+def pem_chain(text: object) -> list[x509.Certificate]:
+    """The certificates in a `pem` field, leaf first; none when there is no such field. Raises UpstreamRefused."""
+    if not isinstance(text, str) or not text:
+        return []
+    try:
+        return x509.load_pem_x509_certificates(text.encode())
+    except ValueError as error:
+        raise UpstreamRefused("the CA's answer cannot be read", cause=str(error)) from error
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise UpstreamRefused("the CA's answer cannot be read", cause="not JSON") from error
+    if not isinstance(body, dict):
+        raise UpstreamRefused("the CA's answer cannot be read", cause="not a JSON object")
+    return body

@@ -1,0 +1,76 @@
+"""Which IoT Hub a device belongs to, when DPS asks (custom allocation)."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from shared.core.errors import Forbidden, Malformed
+from shared.core.fleet import Block, Snapshot
+from shared.core.identity import DeviceId, device_id, registration_key
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What DPS says when it asks for a hub. Hubs are host names; `thumbprint` is empty when DPS does not show it."""
+
+    device_id: DeviceId
+    enrollment_group: str
+    linked_hubs: tuple[str, ...]
+    thumbprint: str = ""
+
+
+def parse_registration(body: bytes) -> Registration:
+    """The webhook's request. Raises Malformed."""
+    try:
+        document = json.loads(body)
+        context = document["deviceRuntimeContext"]
+        return Registration(
+            device_id=device_id(context["registrationId"]),
+            enrollment_group=str((document.get("enrollmentGroup") or {}).get("enrollmentGroupId") or ""),
+            linked_hubs=tuple(map(str, document["linkedHubs"])),
+            thumbprint=_thumbprint(context.get("x509")),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Malformed("this is no allocation request of DPS", cause=repr(error)) from error
+
+
+def _thumbprint(device: object) -> str:
+    """The presented certificate's SHA-256 thumbprint, lower case, or an empty string.
+
+    Microsoft documents the field but not its members: the shape of its .NET type is tried, all else is "not told".
+    """
+    match device:
+        case {"clientCertificates": {"primary": {"info": {"sha256Thumbprint": str(thumbprint)}}}}:
+            return thumbprint.lower()
+        case {"clientCertificates": {"primary": {"certificate": str(pem)}}}:
+            try:
+                return x509.load_pem_x509_certificate(pem.encode()).fingerprint(SHA256()).hex()
+            except ValueError:
+                return ""
+        case _:
+            return ""
+
+
+def choose_hub(device: DeviceId, hubs: Sequence[str]) -> str:
+    """The device's hub by rendezvous hashing: stable, even, and a change of hubs moves as few devices as can be.
+
+    `hubs` is not empty; its order does not matter.
+    """
+    key = registration_key(device)
+    return max(hubs, key=lambda hub: (hashlib.sha256(f"{hub}|{key}".encode()).digest(), hub))
+
+
+def check_admitted(known: Snapshot, thumbprint: str) -> None:
+    """Raises Forbidden for a device that is blocked, or whose presented certificate is revoked.
+
+    `thumbprint` is empty when DPS did not say which certificate the device presented.
+    """
+    if known.device is not None and known.device.block is not Block.NONE:
+        raise Forbidden("the device is blocked")
+    presented = known.by_thumbprint(thumbprint) if thumbprint else None
+    if presented is not None and presented.status == "revoked":
+        raise Forbidden("the certificate of the device has been revoked")

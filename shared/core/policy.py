@@ -1,0 +1,174 @@
+"""Who may ask for what: the one decision behind every enrollment. What is not allowed here is refused."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import assert_never
+
+from cryptography import x509
+
+from shared.core import names
+from shared.core.certificate import serial_hex
+from shared.core.csr import SigningRequest
+from shared.core.errors import Forbidden, Malformed
+from shared.core.est import Operation
+from shared.core.fleet import Block, LedgerCertificate, Snapshot
+from shared.core.identity import DeviceId, device_id
+from shared.core.profile import Profile, RequestRules
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryDevice:
+    """Holds a factory certificate, which names the device. For a first enrollment only."""
+
+    device_id: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedDevice:
+    """Holds a certificate that this label's CA has issued, and may renew that one alone."""
+
+    device_id: DeviceId
+    certificate: x509.Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class PasscodeHolder:
+    """Knows a passcode. `device_id` is set when the passcode belongs to one device."""
+
+    user: str
+    device_id: DeviceId | None = None
+
+
+type Principal = FactoryDevice | IssuedDevice | PasscodeHolder
+
+
+def kind(principal: Principal) -> str:
+    """The principal's kind for the audit record."""
+    match principal:
+        case FactoryDevice():
+            return "factory certificate"
+        case IssuedDevice():
+            return "issued certificate"
+        case PasscodeHolder():
+            return "passcode"
+        case _:
+            assert_never(principal)
+
+
+def requested_device(principal: Principal, request: SigningRequest) -> DeviceId:
+    """The device that the request is for: the common name, which must be the one that the principal speaks for.
+
+    DPS wants the registration id as common name, so names are never rewritten: what does not fit is refused.
+    """
+    if not request.common_name:
+        raise Malformed("the subject must hold a common name: the device id")
+    try:
+        asked = device_id(request.common_name)
+    except Malformed as error:
+        raise Forbidden(f"the common name is no device id: {error.public}") from error
+    if principal.device_id not in (None, asked):
+        raise Forbidden("the common name is not the device that the credentials speak for")
+    return asked
+
+
+def check_request(rules: RequestRules, request: SigningRequest, asked: DeviceId) -> None:
+    """Raises Malformed or Forbidden unless the request is one that the profile grants."""
+    if request.key not in rules.keys:
+        raise Malformed(f"the key is {request.key}; accepted are {', '.join(rules.keys)}")
+    if request.hash != request.key and request.hash not in rules.hashes:
+        raise Malformed(f"the request is signed with {request.hash}; accepted are {', '.join(rules.hashes)}")
+    if request.has_challenge_password and not rules.ignores_challenge_password:
+        # RFC 7030 §3.5: the attribute means tls-unique, which only the end of the TLS connection could verify.
+        raise Malformed("challengePassword cannot be verified here; leave it out of the request")
+    extra = set(request.subject_attributes) - rules.subject
+    if extra:
+        raise Forbidden(f"the subject may not hold {', '.join(sorted(extra))}")
+    for name in request.san:
+        if "device_id" not in rules.san or name != ("dns", asked.lower()):
+            raise Forbidden("subjectAltName may hold nothing but the device id")
+
+
+def authorize(
+    profile: Profile, operation: Operation, principal: Principal, request: SigningRequest, known: Snapshot
+) -> LedgerCertificate | None:
+    """Raises Forbidden unless the principal may enroll this device now. Returns the certificate being renewed."""
+    device = known.device
+    asked = requested_device(principal, request)
+    if device is not None and device.block is not Block.NONE:
+        raise Forbidden("the device is blocked")
+    if device is not None and device.device_id != asked:
+        raise Forbidden("a device whose id differs only in upper and lower case is enrolled already")
+    if device is None and profile.unknown_devices == "manifest":
+        raise Forbidden("the device is not on the manifest of this label")
+    match principal:
+        case FactoryDevice():
+            if operation is Operation.SIMPLEREENROLL:
+                # RFC 7030 §3.3.2: a third party's certificate is for a first enrollment.
+                raise Forbidden("a factory certificate cannot renew; use simpleenroll")
+            return None
+        case PasscodeHolder():
+            return _authorize_passcode(profile, operation, request, known)
+        case IssuedDevice():
+            return _authorize_renewal(operation, principal.certificate, request, known)
+        case _:
+            assert_never(principal)
+
+
+def _authorize_passcode(
+    profile: Profile, operation: Operation, request: SigningRequest, known: Snapshot
+) -> LedgerCertificate | None:
+    passcode = profile.authentication.passcode
+    if known.certificates and (passcode is None or passcode.existing_devices == "refuse"):
+        raise Forbidden("the passcode enrolls new devices only; renew with the certificate of the device")
+    if operation is not Operation.SIMPLEREENROLL:
+        return None
+    # RFC 7030 §4.2.2 with HTTP authentication alone: what is renewed is found in our own inventory.
+    wanted = request.subject.rfc4514_string()
+    found = next((one for one in known.certificates if one.certificate.subject == wanted), None)
+    if found is None:
+        raise Forbidden("there is no certificate of this subject to renew; use simpleenroll")
+    _check_same_names(x509.load_der_x509_certificate(found.certificate.der), request)
+    return found
+
+
+def _authorize_renewal(
+    operation: Operation, presented: x509.Certificate, request: SigningRequest, known: Snapshot
+) -> LedgerCertificate | None:
+    renewed = known.certificate(serial_hex(presented))
+    if renewed is not None and renewed.status == "revoked":
+        raise Forbidden("the client certificate has been revoked")
+    if operation is Operation.SIMPLEREENROLL:
+        _check_same_names(presented, request)
+    return renewed
+
+
+def _check_same_names(renewed: x509.Certificate, request: SigningRequest) -> None:
+    """RFC 7030 §4.2.2: Subject and SubjectAltName identical to those of the certificate being renewed, here by DER.
+
+    Not asked of `simpleenroll`, by which Azure's client renews: there the device id alone decides.
+    """
+    if renewed.subject.public_bytes() != request.subject.public_bytes():
+        raise Forbidden("the subject differs from that of the certificate being renewed")
+    if san(renewed) != request.san:
+        raise Forbidden("subjectAltName differs from that of the certificate being renewed")
+
+
+def san(certificate: x509.Certificate) -> tuple[tuple[str, str], ...]:
+    """The certificate's subjectAltName as a signing request shows its own; empty when it has none."""
+    try:
+        value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return names.check_san(value)
+
+
+def claim_key(profile: Profile, request: SigningRequest, renews: str) -> str:
+    """What makes two requests of one device the same: the key and the names, not the bytes of the request.
+
+    A client that re-signs the same request for a new TLS session must find its claim again (RFC 7030 §4.2.3), and
+    base64 and ECDSA make equal requests unequal. `renews` is the serial of the certificate that was presented: a
+    renewal that keeps its key asks for a new certificate each time.
+    """
+    san_text = ",".join(f"{kind}={value}" for kind, value in request.san)
+    parts = (profile.label, request.spki_sha256, request.subject.public_bytes().hex(), san_text, renews)
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()

@@ -1,0 +1,184 @@
+"""Birth and renewal over EST: authenticate the device, apply the label's profile, issue once, return the leaf."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from shared.core import basic, client_certificate, csr, est
+from shared.core.certificate import serial_hex
+from shared.core.client_certificate import NotTrusted
+from shared.core.csr import SigningRequest
+from shared.core.errors import Forbidden, NotFound, OutcomeUnknown, Refusal, Unauthenticated
+from shared.core.est import Operation
+from shared.core.fleet import LedgerCertificate
+from shared.core.identity import DeviceId
+from shared.core.policy import (
+    FactoryDevice,
+    IssuedDevice,
+    PasscodeHolder,
+    Principal,
+    authorize,
+    check_request,
+    claim_key,
+    requested_device,
+)
+from shared.core.profile import IndividualEnrollment, Label, Passcode, Profile, Profiles
+from shared.flows.once import Once, Order
+from shared.flows.ports import Clock, Pending, Secrets, Upstream
+from shared.flows.provision import Provision
+from shared.flows.trust import Chains
+
+# The device's own limit is 30 s (aziot-identityd), with cacerts on the same clock.
+BUDGET_SECONDS = 23.0
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What came with the request: the trusted client certificate header and the Authorization header, or empty."""
+
+    certificate: str
+    authorization: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A POST to simpleenroll or simplereenroll."""
+
+    operation: Operation
+    presented: Presented
+    content_type: str
+    content_encoding: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A certificate for a device; it may be one that the same request was given before."""
+
+    device_id: DeviceId
+    principal: Principal
+    issued: LedgerCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """DigiCert ONE has not decided yet (RFC 7030 §4.2.3: 202 with Retry-After)."""
+
+    device_id: DeviceId
+    principal: Principal
+    retry_after: int
+
+
+@dataclass(frozen=True)
+class Enroll:
+    """The EST proxy."""
+
+    profiles: Profiles
+    secrets: Secrets
+    chains: Chains
+    upstreams: Mapping[Label, Upstream]
+    once: Once
+    provision: Provision
+    clock: Clock
+
+    def profile(self, label: Label) -> Profile:
+        """The profile of the label in the URL; the label-less URL has the default one. Raises NotFound."""
+        profile = self.profiles.by_label.get(label or self.profiles.default)
+        if profile is None:
+            raise NotFound("there is no such label here")
+        return profile
+
+    async def ca_certificates(self, label: Label) -> tuple[x509.Certificate, ...]:
+        """What `cacerts` returns. Raises NotFound, Unavailable."""
+        return await self.chains.current(self.profile(label).label)
+
+    async def enroll(self, label: Label, submission: Submission) -> Enrolled | Waiting:
+        """A certificate for the request, within the time that a device waits. Raises every Refusal."""
+        profile = self.profile(label)
+        try:
+            async with asyncio.timeout(BUDGET_SECONDS):
+                return await self._enroll(profile, submission)
+        except TimeoutError as error:
+            raise OutcomeUnknown("it took too long; send the same request again", retry_after=10) from error
+
+    async def _enroll(self, profile: Profile, submission: Submission) -> Enrolled | Waiting:
+        principal = await self.authenticate(profile, submission.presented)
+        est.check_media(submission.content_type, submission.content_encoding)
+        request = csr.parse(csr.decode_body(submission.body))
+        asked = requested_device(principal, request)
+        try:
+            return await self._for_device(asked, profile, submission.operation, principal, request)
+        except Refusal as refusal:
+            refusal.device_id = asked
+            raise
+
+    async def _for_device(
+        self, asked: DeviceId, profile: Profile, operation: Operation, principal: Principal, request: SigningRequest
+    ) -> Enrolled | Waiting:
+        check_request(profile.request, request, asked)
+        presented = serial_hex(principal.certificate) if isinstance(principal, IssuedDevice) else ""
+        key = claim_key(profile, request, presented)
+        known = await self.once.ledger.load(asked, key)
+        renewed = authorize(profile, operation, principal, request, known)
+        order = Order(asked, profile, request, key, renews=renewed.digicert_id if renewed else "")
+        outcome = await self.once.issue(order, known, self.upstreams[profile.label])
+        if isinstance(outcome, Pending):
+            return Waiting(asked, principal, outcome.retry_after)
+        if isinstance(profile.dps, IndividualEnrollment):
+            await self.provision.place_soon(asked, profile, outcome.certificate, in_use=renewed)
+        return Enrolled(asked, principal, outcome)
+
+    async def authenticate(self, profile: Profile, presented: Presented) -> Principal:
+        """Who asks. Raises Malformed, Unauthenticated, Forbidden.
+
+        A trusted certificate decides; a password that came with it must be right too. Without one, the password.
+        """
+        passcode = profile.authentication.passcode
+        refused: NotTrusted | None = None
+        principal: Principal | None = None
+        if presented.certificate:
+            leaf = client_certificate.parse_header(presented.certificate)
+            try:
+                principal = await self._by_certificate(profile, leaf)
+            except NotTrusted as error:
+                refused = error
+        if presented.authorization and passcode is not None:
+            holder = await self._by_passcode(passcode, presented.authorization)
+            return principal or holder
+        if principal is not None:
+            return principal
+        if refused is not None and not (refused.expired and passcode):
+            raise Forbidden(refused.public, cause=refused.cause) from refused
+        if passcode is None:
+            raise Forbidden("a client certificate is required here")
+        text = refused.public if refused else "a client certificate or a passcode is required"
+        raise Unauthenticated(text, challenge=True) from refused
+
+    async def _by_certificate(self, profile: Profile, leaf: x509.Certificate) -> FactoryDevice | IssuedDevice:
+        """Two trust stores that never merge (RFC 7030 §3.3.2). Raises NotTrusted, Forbidden."""
+        rules = profile.authentication
+        now = self.clock()
+        refused = NotTrusted("client certificates are not accepted here")
+        if rules.factory is not None:
+            try:
+                client_certificate.verify(leaf, rules.factory.trust, now)
+            except NotTrusted as error:
+                refused = error
+            else:
+                return FactoryDevice(client_certificate.device_named(leaf, rules.factory.device_id))
+        if rules.issued_certificate:
+            try:
+                client_certificate.verify(leaf, await self.chains.issuing(profile.label), now)
+            except NotTrusted as error:
+                refused = refused if refused.expired else error
+            else:
+                return IssuedDevice(client_certificate.device_named(leaf, "subject.common_name"), leaf)
+        raise refused
+
+    async def _by_passcode(self, passcode: Passcode, authorization: str) -> PasscodeHolder:
+        given = basic.parse(authorization)
+        if not basic.matches(given, await self.secrets.get(passcode.secret)):
+            raise Unauthenticated("the user or the password is wrong", challenge=True)
+        return PasscodeHolder(given.user.decode(errors="replace"))

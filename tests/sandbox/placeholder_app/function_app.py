@@ -1,0 +1,15 @@
+"""An app that only says it is well: the sandbox is tested with it, apart from the product."""
+
+import azure.functions as func
+
+app = func.FunctionApp()
+
+
+@app.route("healthz", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def healthz(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(f"{req.method}: well")
+
+
+@app.route("readyz", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def readyz(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(f"{req.method}: ready")
