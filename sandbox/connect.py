@@ -35,6 +35,8 @@ def try_in(identity: Identity, root: Path, hub: str = "") -> dict[str, str]:
     """`hub` (hub-a, hub-b or HOST:PORT) skips DPS."""
     result = {"registrationId": identity.name, "assignedHub": "", "dps": "skipped", "hub": "skipped"}
     host, device_id = ports.HUBS.get(hub, hub), identity.name
+    if hub and ":" not in host:
+        raise DeviceError(f"no hub is named {hub}: there are {', '.join(ports.HUBS)}, or give HOST:PORT")
     if not host:
         registered = device.register(ports.DPS_HOST, ports.DPS_ID_SCOPE, root, identity)
         result |= {"dps": registered.status, "assignedHub": registered.hub}

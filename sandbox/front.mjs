@@ -24,6 +24,11 @@ const EDGE_OWN = ['x-arr-', 'x-forwarded-', 'x-waws-', 'x-ms-client-principal', 
 const agent = new http.Agent({ keepAlive: true, maxSockets: Infinity, timeout: 30_000 });
 const settings = { edge_buffer_chunked: true };
 
+/** Without the query, which may hold a function key: no secret goes into a log. */
+function pathOf(request) {
+  return request.url.split('?')[0];
+}
+
 function say(line) {
   process.stdout.write(JSON.stringify(line) + '\n');
 }
@@ -121,7 +126,10 @@ async function forward(listener, request, response, config) {
   if (edge) outward.setTimeout(230_000, () => outward.destroy()); // App Service's front end waits no longer
   response.on('close', () => response.writableFinished || outward.destroy());
   if (body !== null) return outward.end(body);
-  if (edge) capped(request, () => outward.destroy());
+  if (edge) capped(request, () => {
+    refuse(response, 413, 'too large\n');
+    outward.destroy();
+  });
   request.pipe(outward);
 }
 
@@ -148,7 +156,7 @@ function keepError(request, answer, path) {
   const parts = [];
   answer.on('data', (part) => parts.push(part));
   answer.on('end', () => {
-    const entry = { time: new Date().toISOString(), method: request.method, path: request.url,
+    const entry = { time: new Date().toISOString(), method: request.method, path: pathOf(request),
       status: answer.statusCode, body: Buffer.concat(parts).toString() };
     appendFileSync(path, JSON.stringify(entry) + '\n', { mode: 0o600 });
   });
@@ -168,7 +176,7 @@ function listen(listener, config) {
     keepAliveTimeout: 240_000,
   }, (request, response) => {
     forward(listener, request, response, config).catch((error) => {
-      process.stderr.write(`${listener.port} ${request.method} ${request.url}: ${error}\n`);
+      process.stderr.write(`${listener.port} ${request.method} ${pathOf(request)}: ${error}\n`);
       request.socket.destroy();
     });
   });

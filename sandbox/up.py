@@ -14,7 +14,8 @@ Paste this into another shell, in this folder (it needs curl and openssl):
 
 D=$(mktemp -d) EST=https://127.0.0.1:8443/.well-known/est
 .venv/bin/python -m sandbox mint --cn device-1 --out $D
-openssl req -new -newkey rsa:2048 -nodes -keyout $D/device.key -subj /CN=device-1 -outform DER -out $D/device.csr
+openssl ecparam -name prime256v1 -genkey -noout -out $D/device.key
+openssl req -new -key $D/device.key -subj /CN=device-1 -outform DER -out $D/device.csr
 openssl base64 -in $D/device.csr -out $D/device.b64
 curl -fsS --cacert .sandbox/tls-root.pem --cert $D/device-1.pem --key $D/device-1.key -o $D/device.p7 \\
   -H 'Content-Type: application/pkcs10' -H 'Content-Transfer-Encoding: base64' \\

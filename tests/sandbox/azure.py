@@ -1,11 +1,12 @@
 """DPS, two hubs and Event Grid behind one TLS front on free ports, as tests of each of them need the others."""
 
+import asyncio
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from sandbox.dps.state import DpsState
 from sandbox.entra import DPS_AUDIENCE, IOT_HUB_AUDIENCE, check_token, issue_token
 from sandbox.front import Listener
 from sandbox.iot_hub.state import Hub
-from sandbox.world import World, new_world
+from sandbox.world import Clock, World, new_world
 from tests.sandbox.support import Answer, Device, Tls, call, client_context, fronting, new_tls, serving
 
 
@@ -59,29 +60,25 @@ class Azure:
         return client_context(self.tls, device, self.folder)
 
     def token(self, audience: str) -> str:
-        now = datetime.now(UTC)
+        now = Clock().now()  # tokens live on the machine's clock
         begin, end = now - timedelta(minutes=1), now + timedelta(hours=1)
         return issue_token(self.world, self.credentials, audience, not_before=begin, expires=end)
 
     async def service(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """A call of the DPS service API."""
-        return await self.call_as_service(
-            f"https://{self.dps}", DPS_AUDIENCE, "2021-10-01", method, path, body, headers
-        )
+        url = f"https://{self.dps}{path}{'&' if '?' in path else '?'}api-version=2021-10-01"
+        return await self.call_as_service(DPS_AUDIENCE, method, url, body, headers)
 
     async def registry(self, hub: Hub, method: str, path: str, body: object = None, **headers: str) -> Answer:
-        return await self.call_as_service(
-            f"https://{hub.host}", IOT_HUB_AUDIENCE, "2021-04-12", method, path, body, headers
-        )
+        url = f"https://{hub.host}{path}{'&' if '?' in path else '?'}api-version=2021-04-12"
+        return await self.call_as_service(IOT_HUB_AUDIENCE, method, url, body, headers)
 
     async def call_as_service(
-        self, base: str, audience: str, version: str, method: str, path: str, body: object, headers: dict[str, str]
+        self, audience: str, method: str, url: str, body: object, headers: dict[str, str]
     ) -> Answer:
         sent = {"Authorization": f"Bearer {self.token(audience)}"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         options: dict[str, Any] = {} if body is None else {"json": body}
-        joint = "&" if "?" in path else "?"
-        url = f"{base}{path}{joint}api-version={version}"
         return await call(method, url, self.context(), headers=sent, **options)
 
     async def register(self, device: Device, registration_id: str, **payload: object) -> Answer:
@@ -142,3 +139,11 @@ async def azure(folder: Path) -> AsyncIterator[Azure]:
             webhook_url=webhook_url,
             events=events,
         )
+
+
+def play(folder: Path, scenario: Callable[[Azure], Awaitable[None]]) -> None:
+    async def staged() -> None:
+        async with azure(folder) as stage:
+            await scenario(stage)
+
+    asyncio.run(staged())

@@ -1,10 +1,11 @@
 """What the tests of the stand-ins share: serving an application on a free port, a front before it, devices' keys."""
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox import pki
 from sandbox.front import Front, FrontConfig, Listener, start_front
+from sandbox.world import Clock
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +79,7 @@ def new_device(
     lifetime: timedelta = timedelta(days=90),
 ) -> Device:
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = pki.issue_leaf(authority, name, key.public_key(), now or datetime.now(UTC), lifetime)
+    leaf = pki.issue_leaf(authority, name, key.public_key(), now or Clock().now(), lifetime)
     return Device(key, (leaf, *above))
 
 
@@ -111,3 +113,17 @@ async def call(
     ):
         is_json = "json" in response.content_type and await response.read()
         return Answer(response.status, response.headers, await response.json() if is_json else await response.text())
+
+
+async def exchange(tls: Tls, port: int, *parts: bytes) -> bytes:
+    """Send `parts` as they are, waiting for some answer between them; everything that came back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls.trust(), server_hostname="localhost")
+    received = b""
+    try:
+        for number, part in enumerate(parts):
+            if number:
+                received += await reader.read(65536)
+            writer.write(part)
+        return received + await reader.read()
+    finally:
+        writer.close()

@@ -23,7 +23,7 @@ class Stage:
     pulled: list[object] = field(default_factory=list)
     url: str = ""
 
-    async def buffer_chunked(self, value: bool) -> None:  # noqa: FBT001
+    async def buffer_chunked(self, value: bool) -> None:
         self.pulled.append(value)
 
     def levers(self) -> Levers:

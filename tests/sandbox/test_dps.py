@@ -1,7 +1,5 @@
 """DPS as devices see it: who is let in, by what, to which hub, and what the hub then knows."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,25 +9,8 @@ import pytest
 from sandbox import pki
 from sandbox.dps.state import thumbprint
 from sandbox.world import Fault
-from tests.sandbox.azure import Azure, azure
+from tests.sandbox.azure import Azure, play
 from tests.sandbox.support import Answer, Device, call, new_device
-
-Scenario = Callable[[Azure], Awaitable[None]]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Callable[[Scenario], None]:
-    def run(scenario: Scenario) -> None:
-        async def staged() -> None:
-            async with azure(tmp_path) as stage:
-                await scenario(stage)
-
-        asyncio.run(staged())
-
-    return run
-
-
-Play = Callable[[Scenario], None]
 
 
 def issued(stage: Azure, name: str = "dev-1", **options: Any) -> Device:  # noqa: ANN401
@@ -44,7 +25,7 @@ async def individual(stage: Azure, device: Device, name: str = "dev-1", **settin
     return await stage.service("PUT", f"/enrollments/{name}", {"allocationPolicy": "static"} | body)
 
 
-def test_a_device_of_the_group_is_assigned_and_its_thumbprint_written(play: Play) -> None:
+def test_a_device_of_the_group_is_assigned_and_its_thumbprint_written(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         stage.webhook.answer |= {"initialTwin": {"tags": {"site": "x"}}, "payload": {"hello": 1}}
         device = issued(stage)
@@ -60,10 +41,10 @@ def test_a_device_of_the_group_is_assigned_and_its_thumbprint_written(play: Play
         assert [event["eventType"] for event in stage.events] == ["Microsoft.Devices.DeviceCreated"]
         assert await stage.connect(stage.hub_a, device, "dev-1") == 204
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_the_webhook_is_told_what_dps_tells(play: Play) -> None:
+def test_the_webhook_is_told_what_dps_tells(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         await stage.register(issued(stage), "dev-1", payload={"fw": "1.2"})
         await stage.register(issued(stage), "dev-1")
@@ -78,10 +59,10 @@ def test_the_webhook_is_told_what_dps_tells(play: Play) -> None:
         assert (context["currentIotHubHostName"], context["currentDeviceId"]) == (stage.hub_a.host, "dev-1")
         assert "payload" not in context
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_a_renewed_certificate_works_at_the_hub_once_the_device_has_registered_again(play: Play) -> None:
+def test_a_renewed_certificate_works_at_the_hub_once_the_device_has_registered_again(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         old, new = issued(stage), issued(stage)
         await stage.register(old, "dev-1")
@@ -91,21 +72,21 @@ def test_a_renewed_certificate_works_at_the_hub_once_the_device_has_registered_a
         assert await stage.connect(stage.hub_a, old, "dev-1") == 401
         assert len(stage.events) == 1  # a registration at the same hub raises no event
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
 @pytest.mark.parametrize("sent", ["leaf", "leaf and issuer", "whole chain"])
-def test_the_chain_may_be_completed_from_what_dps_holds(play: Play, sent: str) -> None:
+def test_the_chain_may_be_completed_from_what_dps_holds(tmp_path: Path, sent: str) -> None:
     async def scenario(stage: Azure) -> None:
         ica, root = stage.hierarchy.ica.certificate, stage.hierarchy.root.certificate
         above = {"leaf": (), "leaf and issuer": (ica,), "whole chain": (ica, root)}[sent]
         device = new_device(stage.hierarchy.ica, "dev-1", *above)
         assert (await stage.register(device, "dev-1")).body["status"] == "assigned"
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_who_is_not_let_in(play: Play) -> None:
+def test_who_is_not_let_in(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         long_ago = stage.world.clock.now() - timedelta(days=400)
         other_ica = pki.issuing_ca(stage.hierarchy.root, "another ICA", stage.world.clock.now())
@@ -130,10 +111,10 @@ def test_who_is_not_let_in(play: Play) -> None:
         assert (await stage.register(issued(stage), "dev-1")).body["message"] == "Invalid certificate"
         assert stage.webhook.asked == []
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_the_worlds_clock_decides_what_is_expired(play: Play) -> None:
+def test_the_worlds_clock_decides_what_is_expired(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         device = issued(stage)
         assert (await stage.register(device, "DEV-1")).body["status"] == "assigned"
@@ -142,11 +123,11 @@ def test_the_worlds_clock_decides_what_is_expired(play: Play) -> None:
         assert await stage.connect(stage.hub_a, device, "dev-1") == 401
         assert stage.reasons() == ["the certificate is outside its validity"]
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_a_refusing_webhook_fails_the_registration(play: Play, status: int) -> None:
+def test_a_refusing_webhook_fails_the_registration(tmp_path: Path, status: int) -> None:
     async def scenario(stage: Azure) -> None:
         stage.webhook.status = status
         answer = await stage.register(issued(stage), "dev-1")
@@ -158,10 +139,10 @@ def test_a_refusing_webhook_fails_the_registration(play: Play, status: int) -> N
         stage.webhook.status = 200
         assert (await stage.register(issued(stage), "dev-1")).body["status"] == "assigned"
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_a_webhook_that_answers_nonsense_or_not_at_all_fails_the_registration(play: Play) -> None:
+def test_a_webhook_that_answers_nonsense_or_not_at_all_fails_the_registration(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         stage.webhook.answer = {"iotHubHostName": "somewhere.else"}
         answer = await stage.register(issued(stage), "dev-1")
@@ -172,10 +153,10 @@ def test_a_webhook_that_answers_nonsense_or_not_at_all_fails_the_registration(pl
         answer = await stage.register(issued(stage), "dev-1")
         assert "did not answer in time" in answer.body["registrationState"]["errorMessage"]
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_a_device_that_changes_hubs_leaves_the_old_one(play: Play) -> None:
+def test_a_device_that_changes_hubs_leaves_the_old_one(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         device = issued(stage)
         await stage.register(device, "dev-1")
@@ -186,10 +167,10 @@ def test_a_device_that_changes_hubs_leaves_the_old_one(play: Play) -> None:
         assert stage.hub_a.devices == {}
         assert stage.hub_b.devices["dev-1"].tags == {"kept": True}
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_an_enrollment_of_its_own_decides_before_the_group(play: Play) -> None:
+def test_an_enrollment_of_its_own_decides_before_the_group(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         stranger = new_device(pki.factory_authority(), "dev-1")
         assert (await individual(stage, stranger, deviceId="Device-One")).status == 200
@@ -199,10 +180,10 @@ def test_an_enrollment_of_its_own_decides_before_the_group(play: Play) -> None:
         answer = await stage.service("GET", "/enrollments/DEV-1")
         assert answer.body["registrationState"]["deviceId"] == "Device-One"
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_a_disabled_enrollment_blocks_a_device_of_the_group(play: Play) -> None:
+def test_a_disabled_enrollment_blocks_a_device_of_the_group(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         device = issued(stage)
         body = {
@@ -218,19 +199,19 @@ def test_a_disabled_enrollment_blocks_a_device_of_the_group(play: Play) -> None:
         await stage.service("DELETE", "/enrollments/dev-1")
         assert (await stage.register(device, "dev-1")).body["status"] == "assigned"
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_a_disabled_group_blocks_everybody(play: Play) -> None:
+def test_a_disabled_group_blocks_everybody(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         group = (await stage.service("GET", "/enrollmentGroups/birthcert")).body
         await stage.service("PUT", "/enrollmentGroups/birthcert", group | {"provisioningStatus": "disabled"})
         assert (await stage.register(issued(stage), "dev-1")).body["status"] == "disabled"
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_only_the_registering_device_may_poll_and_look_up(play: Play) -> None:
+def test_only_the_registering_device_may_poll_and_look_up(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         device, other = issued(stage), issued(stage)
         url = f"https://{stage.dps}/{stage.state.id_scope}/registrations/dev-1"
@@ -248,10 +229,10 @@ def test_only_the_registering_device_may_poll_and_look_up(play: Play) -> None:
         assert (await call("PUT", f"{url}/register?{version}", stage.context(device), json={"x": 1})).status == 400
         assert (await call("PUT", f"{url}/register?api-version=1", stage.context(device), json=body)).status == 400
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_a_throttled_registration_is_told_in_the_words_of_dps(play: Play) -> None:
+def test_a_throttled_registration_is_told_in_the_words_of_dps(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         stage.world.faults.planned.append(Fault("DPS", "throttle", path="/register"))
         answer = await stage.register(issued(stage), "dev-1")
@@ -259,4 +240,4 @@ def test_a_throttled_registration_is_told_in_the_words_of_dps(play: Play) -> Non
         stage.world.faults.planned.append(Fault("DPS", "wrong_key"))
         assert (await stage.register(issued(stage), "dev-1")).status == 501
 
-    play(scenario)
+    play(tmp_path, scenario)

@@ -1,31 +1,12 @@
 """DPS as services see it: enrollments, groups and registrations over REST."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from sandbox import pki
 from sandbox.dps.state import thumbprint
-from tests.sandbox.azure import Azure, azure
+from tests.sandbox.azure import Azure, play
 from tests.sandbox.support import call, new_device
-
-Scenario = Callable[[Azure], Awaitable[None]]
-Play = Callable[[Scenario], None]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    def run(scenario: Scenario) -> None:
-        async def staged() -> None:
-            async with azure(tmp_path) as stage:
-                await scenario(stage)
-
-        asyncio.run(staged())
-
-    return run
 
 
 def enrollment(name: str, **slots: object) -> dict[str, Any]:
@@ -40,7 +21,7 @@ def certificate(stage: Azure, name: str = "dev-1") -> dict[str, str]:
     return {"certificate": pki.certificate_pem(new_device(stage.hierarchy.ica, name).leaf)}
 
 
-def test_certificates_go_in_and_only_their_info_comes_out(play: Play) -> None:
+def test_certificates_go_in_and_only_their_info_comes_out(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         device = new_device(stage.hierarchy.ica, "dev-1")
         body = enrollment("dev-1", primary={"certificate": pki.certificate_pem(device.leaf)})
@@ -56,10 +37,10 @@ def test_certificates_go_in_and_only_their_info_comes_out(play: Play) -> None:
         group = (await stage.service("GET", "/enrollmentGroups/birthcert")).body
         assert "BEGIN CERTIFICATE" not in str(group)
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_an_untouched_slot_is_kept_by_its_info(play: Play) -> None:
+def test_an_untouched_slot_is_kept_by_its_info(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         put = await stage.service("PUT", "/enrollments/dev-1", enrollment("dev-1", primary=certificate(stage)))
         stored = put.body
@@ -73,10 +54,10 @@ def test_an_untouched_slot_is_kept_by_its_info(play: Play) -> None:
         swapped = enrollment("dev-1", primary=put.body["attestation"]["x509"]["clientCertificates"]["secondary"])
         assert (await stage.service("PUT", "/enrollments/dev-1", swapped)).status == 400
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_etags_guard_writes(play: Play) -> None:
+def test_etags_guard_writes(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         body = enrollment("dev-1", primary=certificate(stage))
         assert (await stage.service("PUT", "/enrollments/dev-1", body, If_Match="*")).status == 412
@@ -91,7 +72,7 @@ def test_etags_guard_writes(play: Play) -> None:
         assert missing.headers["x-ms-error-code"] == "404201"
         assert missing.body.keys() == {"errorCode", "trackingId", "message", "info", "timestampUtc"}
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
 def bad_bodies(stage: Azure) -> dict[str, dict[str, Any]]:
@@ -114,7 +95,7 @@ def bad_bodies(stage: Azure) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_what_does_not_fit_is_refused(play: Play) -> None:
+def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         for what, body in bad_bodies(stage).items():
             answer = await stage.service("PUT", "/enrollments/dev-1", body)
@@ -126,10 +107,10 @@ def test_what_does_not_fit_is_refused(play: Play) -> None:
         }
         assert "CA's" in (await stage.service("PUT", "/enrollmentGroups/g", group)).body["message"]
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_a_group_may_name_a_verified_ca(play: Play) -> None:
+def test_a_group_may_name_a_verified_ca(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         await stage.service("DELETE", "/enrollmentGroups/birthcert")
         attestation = {"type": "x509", "x509": {"caReferences": {"primary": "root", "secondary": None}}}
@@ -140,10 +121,10 @@ def test_a_group_may_name_a_verified_ca(play: Play) -> None:
         attestation["x509"] = {"caReferences": {"primary": "no such"}}
         assert (await stage.service("PUT", "/enrollmentGroups/by-root", body)).status == 400
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_queries_come_in_pages(play: Play) -> None:
+def test_queries_come_in_pages(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         for number in range(5):
             name = f"dev-{number}"
@@ -160,10 +141,10 @@ def test_queries_come_in_pages(play: Play) -> None:
         where = {"query": "SELECT * FROM enrollments WHERE x = 1"}
         assert (await stage.service("POST", "/enrollments/query", where)).status == 400
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_registrations_of_a_group_outlive_it(play: Play) -> None:
+def test_registrations_of_a_group_outlive_it(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         await stage.register(new_device(stage.hierarchy.ica, "dev-1"), "dev-1")
         await stage.service("DELETE", "/enrollmentGroups/birthcert")
@@ -175,10 +156,10 @@ def test_registrations_of_a_group_outlive_it(play: Play) -> None:
         assert (await stage.service("DELETE", "/registrations/dev-1", If_Match=state.body["etag"])).status == 204
         assert (await stage.service("POST", "/registrations/birthcert/query")).status == 404
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_bulk_operations_report_each_failure_under_one_200(play: Play) -> None:
+def test_bulk_operations_report_each_failure_under_one_200(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         items = [enrollment(f"dev-{n}", primary=certificate(stage, f"dev-{n}")) for n in range(3)]
         made = await stage.service("POST", "/enrollments", {"mode": "create", "enrollments": items[:2]})
@@ -191,20 +172,20 @@ def test_bulk_operations_report_each_failure_under_one_200(play: Play) -> None:
         many = {"mode": "delete", "enrollments": items * 4}
         assert (await stage.service("POST", "/enrollments", many)).status == 400
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_keys_are_told_only_by_their_own_call(play: Play) -> None:
+def test_keys_are_told_only_by_their_own_call(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         body = {"registrationId": "dev-1", "attestation": {"type": "symmetricKey"}}
         assert "Key" not in (await stage.service("PUT", "/enrollments/dev-1", body)).body["attestation"]
         told = await stage.service("POST", "/enrollments/dev-1/attestationmechanism")
         assert set(told.body["symmetricKey"].values()) <= set(stage.world.secrets)
 
-    play(scenario)
+    play(tmp_path, scenario)
 
 
-def test_tokens_and_versions_are_checked(play: Play) -> None:
+def test_tokens_and_versions_are_checked(tmp_path: Path) -> None:
     async def scenario(stage: Azure) -> None:
         url = f"https://{stage.dps}/enrollmentGroups/birthcert"
         assert (await call("GET", f"{url}?api-version=2021-10-01", stage.context())).status == 401
@@ -215,4 +196,4 @@ def test_tokens_and_versions_are_checked(play: Play) -> None:
         assert (await call("GET", f"{url}?api-version=2021-10-01", stage.context(), headers=good)).status == 200
         assert (await call("PATCH", f"{url}?api-version=2021-10-01", stage.context(), headers=good)).status == 501
 
-    play(scenario)
+    play(tmp_path, scenario)

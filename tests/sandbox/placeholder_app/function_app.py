@@ -1,4 +1,6 @@
-"""An app that only says it is well: the sandbox is tested with it, apart from the product."""
+"""An app that says that it is well and what time it is: the sandbox is tested with it, apart from the product."""
+
+from datetime import UTC, datetime
 
 import azure.functions as func
 
@@ -12,4 +14,5 @@ def healthz(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("readyz", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def readyz(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse(f"{req.method}: ready")
+    del req
+    return func.HttpResponse(datetime.now(UTC).isoformat())  # noqa: TID251 - it is the clock that is tested
