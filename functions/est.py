@@ -19,19 +19,27 @@ RAW_URL = "X-WAWS-Unencoded-URL"
 
 
 def blueprint(application: Callable[[], Application]) -> func.Blueprint:
-    """One function for all of EST, because the host answers a wrong method with 404, and RFC 9110 wants 405."""
+    """Every path and method of EST, because the host answers a wrong method with 404, and RFC 9110 wants 405."""
     made = func.Blueprint()
 
-    @made.function_name("est")
-    @made.route(route=".well-known/est/{*path}", auth_level=func.AuthLevel.ANONYMOUS)
     async def serve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         request_id = context.invocation_id
         try:
             app = application()
-            return await answer(app, req, request_id)
         except Refusal as refusal:
             http.log_refusal("est", refusal, {"request_id": request_id})
             return http.refused(refusal, request_id)
+        return await answer(app, req, request_id)
+
+    @made.function_name("est")
+    @made.route(route=".well-known/est/{*path}", auth_level=func.AuthLevel.ANONYMOUS)
+    async def est_function(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        return await serve(req, context)
+
+    @made.function_name("est_prefixed")
+    @made.route(route="{label}/.well-known/est/{*path}", auth_level=func.AuthLevel.ANONYMOUS)
+    async def est_prefixed_function(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        return await serve(req, context)
 
     return made
 

@@ -62,13 +62,17 @@ def route(path: str) -> Route:
     """The operation that a raw request path names. Raises NotFound.
 
     No valid path needs a percent sign, so none is decoded: `%73impleenroll` and `%2e%2e` are not found. Names are
-    compared with case, and nothing is normalised.
+    compared with case, and nothing is normalised. strongSwan's `pki` appends `/.well-known/est/OPERATION` to whatever
+    URL it is given and knows no labels, so `/LABEL` and `/.well-known/est/LABEL` may stand before that too.
     """
-    if not path.startswith(PREFIX):
+    base, separator, rest = path.rpartition(PREFIX)
+    label, slash, name = rest.rpartition("/")
+    if base and not slash:
+        label, slash = base.removeprefix(PREFIX[:-1]).removeprefix("/"), "/"
+    elif base:
         raise NotFound(NO_PATH)
-    label, separator, name = path.removeprefix(PREFIX).rpartition("/")
     operation = _OPERATIONS.get(name)
-    if operation is None or (separator and not is_label(label)):
+    if not separator or operation is None or (slash and not is_label(label)):
         raise NotFound(NO_PATH)
     return Route(operation, label)
 
