@@ -10,9 +10,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 
 from sandbox import azurite, children, control, files, pki, ports, probes, standins
@@ -25,6 +28,7 @@ from sandbox.standins import StandIns
 from sandbox.world import World, new_world
 
 READY_WITHIN = 60.0
+FOLLOWS_WITHIN = 5.0
 EDGE_URL = standins.APP_URL
 REPOSITORY = Path(__file__).parents[1]
 FRONT, AZURITE, HOST = "TLS front", "storage emulator Azurite", "function host"
@@ -110,10 +114,25 @@ def control_of(sandbox: Sandbox) -> web.Application:
     async def hand_on_clock(request: web.Request, _: web.StreamResponse) -> None:
         if request.method == "PUT" and request.path == "/clock":
             await sandbox.tell_host({"offset_seconds": world.clock.offset.total_seconds()})
+            await host_follows(world)
 
     application = control.app(world, standins.levers(world, sandbox.stand_ins))
     application.on_response_prepare.append(hand_on_clock)
     return application
+
+
+async def host_follows(world: World) -> None:
+    """Back when the host's own clock, which it shows in the Date of any answer, is where the world's is."""
+    end = time.monotonic() + FOLLOWS_WITHIN
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() < end:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(f"http://{ports.LOOPBACK}:{ports.FUNCTION_HOST}/admin/host/status") as answer:
+                    shown = parsedate_to_datetime(answer.headers["Date"])
+                if abs(shown - world.clock.now()) < timedelta(seconds=2):
+                    return
+            await asyncio.sleep(0.02)
+    raise web.HTTPGatewayTimeout(text="the function host does not follow the clock\n")
 
 
 @contextlib.asynccontextmanager

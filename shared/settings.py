@@ -82,7 +82,7 @@ def main() -> int:
     except Misconfigured as error:
         print(error.cause, file=sys.stderr)
         return 1
-    print(f"settings and {len(profiles.by_label)} profiles are in order: {', '.join(sorted(profiles.by_label))}")
+    print(f"the settings are in order, and so are the profiles {', '.join(sorted(profiles.by_label))}")
     return 0
 
 

@@ -95,6 +95,11 @@ class Running:
 
 
 @pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[Running]:
     """`python -m sandbox up`, as a user starts it, for the whole session; at its end no secret may lie about."""
     process = subprocess.Popen(

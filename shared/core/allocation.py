@@ -31,11 +31,17 @@ def parse_registration(body: bytes) -> Registration:
         return Registration(
             device_id=device_id(context["registrationId"]),
             enrollment_group=str((document.get("enrollmentGroup") or {}).get("enrollmentGroupId") or ""),
-            linked_hubs=tuple(map(str, document["linkedHubs"])),
+            linked_hubs=_host_names(document["linkedHubs"]),
             thumbprint=_thumbprint(context.get("x509")),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Malformed("this is no allocation request of DPS", cause=repr(error)) from error
+
+
+def _host_names(hubs: object) -> tuple[str, ...]:
+    if not isinstance(hubs, list) or not all(isinstance(hub, str) for hub in hubs):
+        raise TypeError("linkedHubs is no list of host names")
+    return tuple(hubs)
 
 
 def _thumbprint(device: object) -> str:
@@ -49,7 +55,7 @@ def _thumbprint(device: object) -> str:
         case {"clientCertificates": {"primary": {"certificate": str(pem)}}}:
             try:
                 return x509.load_pem_x509_certificate(pem.encode()).fingerprint(SHA256()).hex()
-            except ValueError:
+            except (ValueError, x509.InvalidVersion):  # the latter is no ValueError
                 return ""
         case _:
             return ""

@@ -34,5 +34,8 @@ def parse(authorization: str) -> BasicCredentials:
 
 
 def matches(given: BasicCredentials, secret: str) -> bool:
-    """Whether the credentials are the `user:password` of the secret, compared in constant time."""
-    return hmac.compare_digest(given.user + b":" + given.password, secret.strip().encode())
+    """Whether the credentials are the `user:password` of the secret, compared in constant time.
+
+    A secret without a password lets nobody in.
+    """
+    return bool(given.password) and hmac.compare_digest(given.user + b":" + given.password, secret.strip().encode())

@@ -64,6 +64,15 @@ def check_issued(candidates: list[x509.Certificate], request: SigningRequest, no
 
     RFC 7030 §4.2.3: the answer holds nothing but the issued certificate. Raises UpstreamRefused when none fits.
     """
+    try:
+        return _check_issued(candidates, request, now)
+    except UpstreamRefused:
+        raise
+    except Exception as error:  # a certificate's properties are parsed lazily and raise without a common base
+        raise UpstreamRefused("the CA answered with a certificate that cannot be read", cause=repr(error)) from error
+
+
+def _check_issued(candidates: list[x509.Certificate], request: SigningRequest, now: datetime) -> x509.Certificate:
     leaf = next((one for one in candidates if _spki(one) == request.spki_sha256), None)
     if leaf is None:
         raise UpstreamRefused("the CA answered with a certificate for another key", cause="no key match")
@@ -79,12 +88,12 @@ def check_issued(candidates: list[x509.Certificate], request: SigningRequest, no
 
 def is_issued_by(leaf: x509.Certificate, authorities: tuple[x509.Certificate, ...]) -> bool:
     """True when one of the authorities has signed the certificate."""
-    return any(leaf.issuer == authority.subject and _has_signed(authority, leaf) for authority in authorities)
+    return any(_has_signed(authority, leaf) for authority in authorities)
 
 
 def _has_signed(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
     try:
-        leaf.verify_directly_issued_by(authority)
+        leaf.verify_directly_issued_by(authority)  # compares the names too
     except Exception:  # noqa: BLE001 - InvalidSignature, ValueError, TypeError and UnsupportedAlgorithm share no base
         return False
     return True

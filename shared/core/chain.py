@@ -15,6 +15,15 @@ def check_chain(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certific
     RFC 7030 §4.1.3 wants the root and every certificate needed to chain to it, so each must be a CA and be signed by
     one of the others, or by itself.
     """
+    try:
+        return _check_chain(certificates)
+    except UpstreamRefused:
+        raise
+    except Exception as error:  # a certificate's properties are parsed lazily and raise without a common base
+        raise UpstreamRefused("the CA's chain cannot be read", cause=repr(error)) from error
+
+
+def _check_chain(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
     unique = list({one.public_bytes(Encoding.DER): one for one in certificates}.values())
     roots = [one for one in unique if one.issuer == one.subject]
     if not roots:

@@ -12,14 +12,13 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
     Policy,
     PolicyBuilder,
     Store,
-    VerificationError,
 )
 
 from shared.core import keys
@@ -66,7 +65,7 @@ def parse_header(value: str) -> x509.Certificate:
     try:
         decoded = binascii.a2b_base64("".join(text.split()), strict_mode=True)
         return x509.load_der_x509_certificate(decoded)
-    except ValueError as error:  # binascii.Error and non-ASCII text are ValueErrors too
+    except (ValueError, x509.InvalidVersion) as error:  # binascii.Error and non-ASCII text are ValueErrors too
         raise Malformed("the client certificate cannot be read") from error
 
 
@@ -78,32 +77,31 @@ def verify(leaf: x509.Certificate, anchors: Trust, now: datetime) -> None:
     """
     if anchors.store is None:
         raise NotTrusted("the client certificate is not trusted here", cause="no authority is configured")
+    problem = _problem(leaf, anchors.store, now)
+    if problem:
+        last = leaf.not_valid_after_utc
+        expired = now > last and not _problem(leaf, anchors.store, last)
+        text = "the client certificate has expired" if expired else "the client certificate is not trusted here"
+        raise NotTrusted(text, expired=expired, cause=problem)
+
+
+def _problem(leaf: x509.Certificate, store: Store, at: datetime) -> str:
+    """What speaks against the certificate at that time; an empty string when nothing does."""
     verifier = (
         PolicyBuilder()
-        .store(anchors.store)
-        .time(now)
+        .store(store)
+        .time(at)
         .extension_policies(ee_policy=_LEAF, ca_policy=ExtensionPolicy.webpki_defaults_ca())
         .build_client_verifier()
     )
     try:
         verifier.verify(leaf, [])
-    except VerificationError as error:
-        expired = now > leaf.not_valid_after_utc and _leads_to(leaf, anchors)
-        text = "the client certificate has expired" if expired else "the client certificate is not trusted here"
-        raise NotTrusted(text, expired=expired, cause=str(error)) from error
-    _check_key(leaf)
-
-
-def _leads_to(leaf: x509.Certificate, anchors: Trust) -> bool:
-    return any(leaf.issuer == authority.subject for authority in anchors.authorities)
-
-
-def _check_key(leaf: x509.Certificate) -> None:
-    """The verifier accepts leaves with RSA-1024 or P-192 keys."""
-    key = leaf.public_key()
+        key = leaf.public_key()
+    except Exception as error:  # noqa: BLE001 - names and keys that it cannot read are no VerificationError
+        return str(error) or type(error).__name__
+    # The verifier accepts leaves with RSA-1024 or P-192 keys.
     strong = key.key_size >= 2048 if isinstance(key, rsa.RSAPublicKey) else bool(keys.name(key))
-    if not strong:
-        raise NotTrusted("the client certificate's key is too weak", cause=type(key).__name__)
+    return "" if strong else f"the key is too weak: {type(key).__name__}"
 
 
 def _client_auth(_policy: Policy, _leaf: x509.Certificate, eku: x509.ExtendedKeyUsage | None) -> None:
@@ -160,9 +158,7 @@ def _attributes(leaf: x509.Certificate, oid: x509.ObjectIdentifier) -> list[str]
 
 def _san(leaf: x509.Certificate, kind: type[x509.DNSName | x509.UniformResourceIdentifier]) -> list[str]:
     try:
-        san = leaf.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
+        san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
-    return (
-        [name.value for name in san if isinstance(name, kind)] if isinstance(san, x509.SubjectAlternativeName) else []
-    )
+    return [name.value for name in san if isinstance(name, kind)]

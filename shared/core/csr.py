@@ -14,6 +14,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from shared.core import der, keys, names
@@ -105,15 +106,15 @@ def parse(request: bytes) -> SigningRequest:
 def _parse(request: bytes) -> SigningRequest:
     csr = x509.load_der_x509_csr(request)
     info = next(der.values(csr.tbs_certrequest_bytes)).content
-    _version, _subject, spki, *rest = der.values(info)
-    attributes = rest[0].content if rest else b""
-    has_challenge_password = _check_attributes(attributes)
+    _version, subject, spki, attributes = der.values(info)
+    has_challenge_password = _check_attributes(attributes.content)
     key = _key(csr, spki)
     digest = _SIGNATURES.get(csr.signature_algorithm_oid.dotted_string)
     if digest is None:
         raise Malformed("the request is signed with an algorithm that is not accepted; use SHA-256, SHA-384 or SHA-512")
     if not csr.is_signature_valid:
         raise Malformed("the request's signature does not match its public key")
+    _check_strings(subject)
     common_name, subject_attributes = names.check_subject(csr.subject)
     return SigningRequest(
         der=request,
@@ -159,7 +160,19 @@ def _key(csr: x509.CertificateSigningRequest, spki: der.Value) -> str:
         if not 2048 <= key.key_size <= 4096:
             raise Malformed(f"the RSA key has {key.key_size} bits; 2048, 3072 or 4096 are accepted")
         keys.check_rsa(key)
+    if key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != spki.raw:
+        # A compressed point is the same key in other bytes: its hash would not be found again in the certificate.
+        raise Malformed("the public key is not in its usual form; an EC point must be uncompressed")
     return keys.name(key)
+
+
+def _check_strings(subject: der.Value) -> None:
+    """Subject attributes are UTF8String or PrintableString (RFC 5280 §4.1.2.4): readers differ on all other types."""
+    for rdn in der.values(subject.content):
+        for attribute in der.values(rdn.content):
+            _oid, value = der.values(attribute.content)
+            if value.tag not in (0x0C, 0x13):
+                raise Malformed("each subject attribute must be a UTF8String or a PrintableString")
 
 
 def _check_extensions(extensions: x509.Extensions) -> tuple[tuple[str, str], ...]:

@@ -29,6 +29,8 @@ def values(content: bytes) -> Iterator[Value]:
         if len(header) < 2:
             raise Malformed("the DER structure is cut off")
         tag, length = header
+        if tag & 0x1F == 0x1F:
+            raise Malformed("the DER structure holds a tag of more than one byte")
         position += 2
         if length >= 0x80:
             octets = length & 0x7F

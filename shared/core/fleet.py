@@ -76,7 +76,11 @@ class Snapshot:
     def by_thumbprint(self, thumbprint: str) -> LedgerCertificate | None:
         """By SHA-256 or SHA-1 hex: IoT Hub accepts 64 or 40 digits, in either case."""
         wanted = thumbprint.lower()
-        known = (one for one in self.certificates)
         return next(
-            (one for one in known if wanted in (one.certificate.thumbprint, one.certificate.thumbprint_sha1)), None
+            (
+                one
+                for one in self.certificates
+                if wanted in (one.certificate.thumbprint, one.certificate.thumbprint_sha1)
+            ),
+            None,
         )

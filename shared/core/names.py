@@ -52,8 +52,9 @@ def check_subject(subject: x509.Name) -> tuple[str, tuple[str, ...]]:
 
 
 def is_plain(text: str) -> bool:
-    """No control, format (bidirectional, zero-width), surrogate, private or unassigned character."""
-    return all(unicodedata.category(character)[0] != "C" for character in text)
+    """No control, format (bidirectional, zero-width), surrogate, private or unassigned character, no line break."""
+    categories = {unicodedata.category(character) for character in text}
+    return not any(category[0] == "C" or category in ("Zl", "Zp") for category in categories)
 
 
 def check_san(san: x509.SubjectAlternativeName) -> tuple[tuple[str, str], ...]:
@@ -66,7 +67,8 @@ def check_san(san: x509.SubjectAlternativeName) -> tuple[tuple[str, str], ...]:
 def _san_name(name: x509.GeneralName) -> tuple[str, str]:
     match name:
         case x509.DNSName(value=value):
-            if not _DNS_NAME.fullmatch(value.lower()):
+            # isascii first: the Kelvin sign is not ASCII, and its lower case is the letter k.
+            if not value.isascii() or not _DNS_NAME.fullmatch(value.lower()):
                 raise Malformed("a DNS name in subjectAltName is not made of letters, digits, - and . alone")
             return "dns", value.lower()
         case x509.UniformResourceIdentifier(value=value):

@@ -105,8 +105,10 @@ def authorize(
             if operation is Operation.SIMPLEREENROLL:
                 # RFC 7030 §3.3.2: a third party's certificate is for a first enrollment.
                 raise Forbidden("a factory certificate cannot renew; use simpleenroll")
+            _check_label(profile, known)
             return None
         case PasscodeHolder():
+            _check_label(profile, known)
             return _authorize_passcode(profile, operation, request, known)
         case IssuedDevice():
             return _authorize_renewal(operation, principal.certificate, request, known)
@@ -114,21 +116,37 @@ def authorize(
             assert_never(principal)
 
 
+def _check_label(profile: Profile, known: Snapshot) -> None:
+    """Each label has its own factories and passcodes: those of one cannot speak for the devices of another.
+
+    An issued certificate can: it belongs to the device, which may move to another label of the same CA.
+    """
+    if known.device is not None and known.certificates and known.device.label != profile.label:
+        raise Forbidden("the device is enrolled under another label")
+
+
 def _authorize_passcode(
     profile: Profile, operation: Operation, request: SigningRequest, known: Snapshot
 ) -> LedgerCertificate | None:
     passcode = profile.authentication.passcode
-    if known.certificates and (passcode is None or passcode.existing_devices == "refuse"):
+    accepts = passcode is not None and passcode.existing_devices == "accept"
+    if known.certificates and not accepts and not _is_repeated(known):
         raise Forbidden("the passcode enrolls new devices only; renew with the certificate of the device")
     if operation is not Operation.SIMPLEREENROLL:
         return None
     # RFC 7030 §4.2.2 with HTTP authentication alone: what is renewed is found in our own inventory.
     wanted = request.subject.rfc4514_string()
-    found = next((one for one in known.certificates if one.certificate.subject == wanted), None)
-    if found is None:
+    found = [one for one in known.certificates if one.certificate.subject == wanted and one.status == "issued"]
+    if not found:
         raise Forbidden("there is no certificate of this subject to renew; use simpleenroll")
-    _check_same_names(x509.load_der_x509_certificate(found.certificate.der), request)
-    return found
+    newest = max(found, key=lambda one: one.certificate.not_before)
+    _check_same_names(x509.load_der_x509_certificate(newest.certificate.der), request)
+    return newest
+
+
+def _is_repeated(known: Snapshot) -> bool:
+    """The same request, by the same key, was answered before: the answer was lost, and is given again."""
+    return known.claim is not None and known.certificate(known.claim.serial) is not None
 
 
 def _authorize_renewal(
@@ -169,6 +187,5 @@ def claim_key(profile: Profile, request: SigningRequest, renews: str) -> str:
     base64 and ECDSA make equal requests unequal. `renews` is the serial of the certificate that was presented: a
     renewal that keeps its key asks for a new certificate each time.
     """
-    san_text = ",".join(f"{kind}={value}" for kind, value in request.san)
-    parts = (profile.label, request.spki_sha256, request.subject.public_bytes().hex(), san_text, renews)
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+    parts = (profile.label, request.spki_sha256, request.subject.public_bytes(), request.san, renews)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

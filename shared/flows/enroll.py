@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 
 from shared.core import basic, client_certificate, csr, est
-from shared.core.certificate import serial_hex
+from shared.core.certificate import certificate, serial_hex
 from shared.core.client_certificate import NotTrusted
 from shared.core.csr import SigningRequest
 from shared.core.errors import Forbidden, NotFound, OutcomeUnknown, Refusal, Unauthenticated
 from shared.core.est import Operation
-from shared.core.fleet import LedgerCertificate
+from shared.core.fleet import LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.policy import (
     FactoryDevice,
@@ -91,7 +91,7 @@ class Enroll:
         return profile
 
     async def ca_certificates(self, label: Label) -> tuple[x509.Certificate, ...]:
-        """What `cacerts` returns. Raises NotFound, Unavailable."""
+        """What `cacerts` returns. Raises NotFound, and what the label's source of it raises."""
         return await self.chains.current(self.profile(label).label)
 
     async def enroll(self, label: Label, submission: Submission) -> Enrolled | Waiting:
@@ -120,15 +120,25 @@ class Enroll:
         check_request(profile.request, request, asked)
         presented = serial_hex(principal.certificate) if isinstance(principal, IssuedDevice) else ""
         key = claim_key(profile, request, presented)
+
+        def admit(known: Snapshot) -> LedgerCertificate | None:
+            seen = self._as_when_first_asked(profile, known) if operation is Operation.SIMPLEENROLL else known
+            return authorize(profile, operation, principal, request, seen)
+
         known = await self.once.ledger.load(asked, key)
-        renewed = authorize(profile, operation, principal, request, known)
-        order = Order(asked, profile, request, key, renews=renewed.digicert_id if renewed else "")
+        renewed = admit(known)
+        order = Order(asked, profile, request, key, admit, renews=renewed.digicert_id if renewed else "")
         outcome = await self.once.issue(order, known, self.upstreams[profile.label])
         if isinstance(outcome, Pending):
             return Waiting(asked, principal, outcome.retry_after)
         if isinstance(profile.dps, IndividualEnrollment):
-            await self.provision.place_soon(asked, profile, outcome.certificate, in_use=renewed)
+            await self.provision.place_soon(asked, profile, outcome.certificate, _in_use(principal, known, renewed))
         return Enrolled(asked, principal, outcome)
+
+    def _as_when_first_asked(self, profile: Profile, known: Snapshot) -> Snapshot:
+        """Without what this very request has led to: its answer may be lost, and it must then get the same again."""
+        answered = self.once.answered(profile, known)
+        return replace(known, certificates=tuple(one for one in known.certificates if one is not answered))
 
     async def authenticate(self, profile: Profile, presented: Presented) -> Principal:
         """Who asks. Raises Malformed, Unauthenticated, Forbidden.
@@ -182,3 +192,12 @@ class Enroll:
         if not basic.matches(given, await self.secrets.get(passcode.secret)):
             raise Unauthenticated("the user or the password is wrong", challenge=True)
         return PasscodeHolder(given.user.decode(errors="replace"))
+
+
+def _in_use(principal: Principal, known: Snapshot, renewed: LedgerCertificate | None) -> str:
+    """The thumbprint of the certificate that the device surely uses or, as far as is known, does; or empty."""
+    if isinstance(principal, IssuedDevice):
+        return certificate(principal.certificate).thumbprint
+    current = known.certificate(known.device.current) if known.device else None
+    held = current or renewed
+    return held.certificate.thumbprint if held else ""

@@ -5,10 +5,11 @@ lease is written; a claim whose outcome is unknown stays, and the next try asks 
 that public key before it orders another.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.core.certificate import certificate, check_issued
+from shared.core.certificate import certificate, check_issued, serial_hex
 from shared.core.csr import SigningRequest
 from shared.core.errors import Forbidden, OutcomeUnknown, Refusal, Throttled, Unavailable, UpstreamRefused
 from shared.core.fleet import Block, Claim, Device, LedgerCertificate, Snapshot
@@ -25,28 +26,37 @@ PATIENCE = timedelta(seconds=12)
 SETTLING = timedelta(seconds=5)
 _WAIT = 0.3
 _ATTEMPTS = 5
+_POLL_AFTER = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One wish for a certificate, already authorized. `renews` is DigiCert ONE's id of what it renews, or empty."""
+    """One wish for a certificate, authorized. `renews` is DigiCert ONE's id of what it renews, or empty.
+
+    `admit` decides again whenever the ledger was read again, and raises Forbidden: the device may have been blocked, or
+    enrolled by somebody else.
+    """
 
     device_id: DeviceId
     profile: Profile
     request: SigningRequest
     claim_key: str
+    admit: Callable[[Snapshot], object]
     renews: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The claim is ours. `doubtful` when an earlier holder left without telling what became of it."""
+    """The claim is ours. `doubtful` when an earlier holder left without telling what became of it.
+
+    `counted` when the order that follows was added to the device's daily count.
+    """
 
     known: Snapshot
     device: Device
     claim: Claim
     doubtful: bool
-    pending: bool
+    counted: bool
 
 
 @dataclass(frozen=True)
@@ -65,26 +75,27 @@ class Once:
             return claimed
         answer = await self._ask(order, claimed, upstream)
         if isinstance(answer, Pending):
-            await self._mark(claimed, replace(claimed.claim, state="pending", lease_until=self.clock()))
+            await self._leave(order, claimed, replace(claimed.claim, state="pending", lease_until=self.clock()))
             return answer
-        try:
-            issued = await self._checked(order, answer)
-        except Refusal:
-            await self._doubt(claimed)
-            raise
-        return await self._record(order, claimed, issued)
+        return await self._record(order, claimed, await self._checked(order, claimed, answer))
+
+    def answered(self, profile: Profile, known: Snapshot) -> LedgerCertificate | None:
+        """What the claim has led to, unless it is revoked or so old that the request must be meant as a renewal."""
+        claim = known.claim
+        issued = known.certificate(claim.serial) if claim and claim.state == "issued" else None
+        if issued is None or issued.status == "revoked":
+            return None
+        return issued if self.clock() < issued.certificate.renewal_due(profile.renewal_point) else None
 
     async def _claim(self, order: Order, known: Snapshot) -> Claimed | LedgerCertificate:
         """Our claim, or the certificate that an earlier claim has led to."""
         give_up = self.clock() + PATIENCE
         while True:
-            now = self.clock()
-            claim = known.claim
-            if claim is not None and claim.state == "issued":
-                issued = self._reusable(order, known, claim, now)
-                if issued is not None:
-                    return issued
-            if claim is not None and claim.state == "open" and claim.lease_until > now:
+            issued = self.answered(order.profile, known)
+            if issued is not None:
+                return issued
+            now, claim = self.clock(), known.claim
+            if claim is not None and claim.state != "issued" and claim.lease_until > now:
                 if now >= give_up:
                     raise Unavailable("the same request is being worked on; try again", retry_after=5)
                 await self.pause(_WAIT)
@@ -94,24 +105,17 @@ class Once:
                 except StaleVersionError:
                     pass  # an equal request was faster, or the device changed: read again and decide again
             known = await self.ledger.load(order.device_id, order.claim_key)
-
-    def _reusable(self, order: Order, known: Snapshot, claim: Claim, now: datetime) -> LedgerCertificate | None:
-        """The recorded answer, unless it is revoked or so old that the request must be meant as a renewal."""
-        issued = known.certificate(claim.serial)
-        if issued is None or issued.status == "revoked":
-            return None
-        return issued if now < issued.certificate.renewal_due(order.profile.renewal_point) else None
+            order.admit(known)
 
     async def _take(self, order: Order, known: Snapshot, now: datetime) -> Claimed:
+        """A claim that was pending stays so, also if this try dies: an order that waits must not be made again."""
         device = known.device or Device(order.device_id, order.profile.label, created=now)
-        if device.block is not Block.NONE:
-            raise Forbidden("the device is blocked")
-        doubtful = known.claim is not None and known.claim.state == "open"
-        if known.claim is None or known.claim.state == "issued":
+        state = known.claim.state if known.claim else ""
+        counted = state in ("", "issued") or (state == "open" and not _can_look_up(order.profile))
+        if counted:
             device = self._counted(device, order.profile, now)
-        pending = known.claim is not None and known.claim.state == "pending"
-        claim = Claim(order.claim_key, "open", now + LEASE)
-        return Claimed(await self.ledger.claim(known, device, claim), device, claim, doubtful, pending)
+        claim = Claim(order.claim_key, "pending" if state == "pending" else "open", now + LEASE)
+        return Claimed(await self.ledger.claim(known, device, claim), device, claim, state == "open", counted)
 
     def _counted(self, device: Device, profile: Profile, now: datetime) -> Device:
         count = device.issued_count if device.issued_on == now.date() else 0
@@ -125,25 +129,47 @@ class Once:
 
     async def _ask(self, order: Order, claimed: Claimed, upstream: Upstream) -> Answer | Pending:
         """What DigiCert ONE has, or gives. A refusal leaves the claim as certain as it is."""
+        if claimed.claim.state == "pending":
+            return await self._poll(order, claimed, upstream)
         if claimed.doubtful:
             try:
                 found = await upstream.find(order.request)
             except Refusal:
-                await self._doubt(claimed)
+                await self._doubt(order, claimed)
                 raise
-            if found is not None:
+            if found is not None and _is_new(found, claimed.known):
                 return found
         try:
-            if claimed.pending:
-                return await upstream.poll(order.request)
             return await upstream.issue(order.request, order.renews)
         except Refusal as refusal:
-            await (self._doubt(claimed) if _may_have_issued(refusal) else self._release(claimed))
+            if _may_have_issued(refusal):
+                await self._doubt(order, claimed)
+            else:
+                await self._leave(order, claimed, None, uncount=claimed.counted)
             raise
 
-    async def _checked(self, order: Order, answer: Answer) -> LedgerCertificate:
-        leaf = check_issued(answer.certificates, order.request, self.clock())
-        await self.chains.check_issuer(order.profile.label, leaf)
+    async def _poll(self, order: Order, claimed: Claimed, upstream: Upstream) -> Answer | Pending:
+        """Whatever the answer is, the order stands: only its certificate ends the claim."""
+        try:
+            answer = await upstream.poll(order.request)
+        except Refusal:
+            await self._leave(order, claimed, replace(claimed.claim, lease_until=self.clock()))
+            raise
+        if isinstance(answer, Answer) and not _is_new(answer, claimed.known):
+            return Pending(_POLL_AFTER)
+        return answer
+
+    async def _checked(self, order: Order, claimed: Claimed, answer: Answer) -> LedgerCertificate:
+        """The certificate, if it is what was ordered. One that is not is paid for: its claim goes, its count stays."""
+        try:
+            leaf = check_issued(answer.certificates, order.request, self.clock())
+            await self.chains.check_issuer(order.profile.label, leaf)
+        except UpstreamRefused:
+            await self._leave(order, claimed, None)
+            raise
+        except Unavailable:
+            await self._doubt(order, claimed)
+            raise
         return LedgerCertificate(
             certificate(leaf),
             order.profile.label,
@@ -164,27 +190,53 @@ class Once:
             except StaleVersionError:
                 known = await self.ledger.load(order.device_id, order.claim_key)
                 device = known.device or device
-            else:
-                return issued
+                continue
+            if updated.block is not Block.NONE:
+                raise Forbidden("the device is blocked")  # meanwhile; the record lets its revocation be made up for
+            return issued
         raise Unavailable("the device's record is changing too fast; try again", retry_after=5)
 
-    async def _doubt(self, claimed: Claimed) -> None:
+    async def _doubt(self, order: Order, claimed: Claimed) -> None:
         """End the lease soon: the next try must look before it orders, and not while the CA may still be at it."""
-        await self._mark(claimed, replace(claimed.claim, lease_until=self.clock() + SETTLING))
+        await self._leave(order, claimed, replace(claimed.claim, lease_until=self.clock() + SETTLING))
 
-    async def _mark(self, claimed: Claimed, claim: Claim) -> None:
-        try:
-            await self.ledger.claim(claimed.known, claimed.device, claim)
-        except (StaleVersionError, Unavailable):
-            return  # the claim stays open and its lease runs out by itself: later, and just as safe
+    async def _leave(self, order: Order, claimed: Claimed, claim: Claim | None, *, uncount: bool = False) -> None:
+        """Leave the claim as it now stands, or remove it; `uncount` when nothing was issued.
 
-    async def _release(self, claimed: Claimed) -> None:
-        """Nothing was issued: the claim goes, and the count with it."""
-        device = replace(claimed.device, issued_count=max(0, claimed.device.issued_count - 1))
+        When that fails, the claim's lease runs out by itself: later, and just as safe.
+        """
+        known, device = claimed.known, claimed.device
         try:
-            await self.ledger.release(claimed.known, device)
-        except (StaleVersionError, Unavailable):
-            return  # as above: an open claim costs one look-up more, and nothing else
+            for _ in range(_ATTEMPTS):
+                left = _uncounted(device, claimed.device) if uncount else device
+                try:
+                    await (self.ledger.claim(known, left, claim) if claim else self.ledger.release(known, left))
+                except StaleVersionError:
+                    known = await self.ledger.load(order.device_id, order.claim_key)
+                    if known.claim != claimed.claim:
+                        return  # no longer ours
+                    device = known.device or device
+                else:
+                    return
+        except Refusal:
+            return
+
+
+def _uncounted(device: Device, counted: Device) -> Device:
+    """The device without the one certificate that `counted` was counted for."""
+    if device.issued_on != counted.issued_on:
+        return device
+    return replace(device, issued_count=max(0, device.issued_count - 1))
+
+
+def _can_look_up(profile: Profile) -> bool:
+    """Whether "not found" means that nothing was issued. If it does not, an order made again counts again."""
+    return profile.lookup is not None or isinstance(profile.upstream, RestUpstream)
+
+
+def _is_new(answer: Answer, known: Snapshot) -> bool:
+    """Whether the answer is not a certificate that an earlier order of the same key has led to."""
+    return not any(known.certificate(serial_hex(one)) for one in answer.certificates)
 
 
 def _may_have_issued(refusal: Refusal) -> bool:

@@ -78,7 +78,7 @@ class Upstream(Protocol):
         ...
 
     async def find(self, request: SigningRequest) -> Answer | None:
-        """A valid certificate with the request's public key that was issued before. Raises Unavailable."""
+        """The newest valid certificate with the request's public key that was issued before. Raises Unavailable."""
         ...
 
 
@@ -126,7 +126,8 @@ class Enrollments(Protocol):
     ) -> None:
         """Put the certificate into the slot of what was found, touching nothing else, or create the enrollment.
 
-        Raises StaleVersionError when it is no longer as found; Unavailable, Misconfigured.
+        Raises StaleVersionError when what was found has changed; where nothing was, DPS replaces what was made since.
+        Raises Unavailable, Misconfigured too.
         """
         ...
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from shared.core.allocation import Registration, check_admitted, choose_hub
 from shared.core.certificate import Certificate
-from shared.core.errors import Misconfigured, Unavailable
-from shared.core.fleet import Device, LedgerCertificate, Snapshot
+from shared.core.errors import Forbidden, Misconfigured, Unavailable
+from shared.core.fleet import Block, Device, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import GroupEnrollment, IndividualEnrollment, Profile, Profiles
 from shared.core.rotation import Slots, slot_for
@@ -30,13 +30,15 @@ class Provision:
     work: Work
 
     async def allocate(self, registration: Registration) -> str:
-        """The host name of the device's hub. Raises Forbidden for a blocked device, Misconfigured without a hub.
+        """The host name of the device's hub. Raises Forbidden for a device that may not be, Misconfigured without a hub.
 
         Answered from the ledger alone: DPS waits, and says nowhere for how long.
         """
         known = await self.ledger.load(registration.device_id)
         check_admitted(known, registration.thumbprint)
         profile = self._profile(known.device, registration.enrollment_group)
+        if known.device is None and profile.unknown_devices == "manifest":
+            raise Forbidden("the device is not on the manifest of its label")
         candidates = self._linked(profile.hubs, registration.linked_hubs)
         if not candidates:
             raise Misconfigured(
@@ -58,13 +60,14 @@ class Provision:
         wanted = (self.hub_hosts.get(name, "").lower() for name in names)
         return [hosts[host] for host in wanted if host in hosts]
 
-    async def place_soon(
-        self, device: DeviceId, profile: Profile, new: Certificate, *, in_use: LedgerCertificate | None
-    ) -> None:
-        """Put a new certificate into the device's individual enrollment now, or leave it to the settle queue."""
+    async def place_soon(self, device: DeviceId, profile: Profile, new: Certificate, in_use: str) -> None:
+        """Put a new certificate into the device's individual enrollment now, or leave it to the settle queue.
+
+        `in_use` is the thumbprint of the certificate that the device uses, or empty. Raises Unavailable.
+        """
         try:
             async with asyncio.timeout(PLACE_SECONDS):
-                await self.place(device, profile, new, in_use.certificate.thumbprint if in_use else "")
+                await self.place(device, profile, new, in_use)
         except (TimeoutError, Unavailable):
             await self.work.settle(device, profile.label)
 
@@ -87,10 +90,11 @@ class Provision:
         """What the settle queue asks for: the latest certificate stands in the enrollment. Raises Unavailable."""
         known = await self.ledger.load(device)
         profile = self.profiles.by_label.get(label)
-        latest = known.certificate(known.device.latest) if known.device else None
-        if profile is None or latest is None or not isinstance(profile.dps, IndividualEnrollment):
+        if profile is None or known.device is None or not isinstance(profile.dps, IndividualEnrollment):
             return  # the profile has changed since, or the device is gone: there is nothing left to do
-        in_use = known.certificate(known.device.current) if known.device else None
+        latest, in_use = known.certificate(known.device.latest), known.certificate(known.device.current)
+        if latest is None or latest.status == "revoked" or known.device.block is not Block.NONE:
+            return  # an enrollment made now would let the device in again
         await self.place(device, profile, latest.certificate, in_use.certificate.thumbprint if in_use else "")
 
     async def device_created(self, hub: str, device: DeviceId) -> bool:
@@ -103,7 +107,7 @@ class Provision:
             if known.device is None or known.device.device_id != device:
                 return False
             identity = await self.hubs.identity(hub, device)
-            bound = _bound(known, known.device, hub, identity)
+            bound = _bound(known, known.device, self._spelled(hub), identity)
             if bound == known.device:
                 return True
             try:
@@ -112,6 +116,10 @@ class Provision:
                 continue
             return True
         raise Unavailable("the device's record is changing too fast", retry_after=5)
+
+    def _spelled(self, hub: str) -> str:
+        """The hub's name as the profiles have it: Event Grid writes some in capitals."""
+        return next((name for name in self.hub_hosts if name.lower() == hub.lower()), hub)
 
 
 def _bound(known: Snapshot, device: Device, hub: str, identity: HubIdentity | None) -> Device:

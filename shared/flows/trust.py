@@ -1,6 +1,7 @@
 """The CA certificates of every label: fetched once, served from memory, refreshed when their time has come."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,13 +11,15 @@ from cryptography import x509
 from shared.core.certificate import is_issued_by
 from shared.core.chain import check_chain, issuing
 from shared.core.client_certificate import Trust, trust
-from shared.core.errors import Refusal, UpstreamRefused
+from shared.core.errors import Refusal, Unavailable, UpstreamRefused
 from shared.core.profile import Label
 from shared.flows.ports import ChainSource, Clock
 
 FRESH = timedelta(minutes=30)
 # After a refresh failed the old copy is served, and the source is left alone for a while.
 RETRY = timedelta(seconds=30)
+# What a device waits for a chain at most; CA Manager is asked for one CA after the other.
+FETCH_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -35,11 +38,11 @@ class Chains:
     sources: Mapping[Label, ChainSource]
     clock: Clock
     copies: dict[Label, Copy] = field(default_factory=dict)
-    locks: dict[Label, asyncio.Lock] = field(default_factory=dict)
-    refreshing: set[asyncio.Task[Copy]] = field(default_factory=set)
+    fetches: dict[Label, asyncio.Task[Copy]] = field(default_factory=dict)
+    refreshing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def current(self, label: Label) -> tuple[x509.Certificate, ...]:
-        """Root and issuing CAs of the label (RFC 7030 §4.1.3). Raises Unavailable while none was ever fetched."""
+        """Root and issuing CAs of the label (RFC 7030 §4.1.3). Raises what `fetch` raises while none was ever there."""
         return (await self._copy(label)).certificates
 
     async def issuing(self, label: Label) -> Trust:
@@ -47,39 +50,52 @@ class Chains:
         return (await self._copy(label)).issuing
 
     async def check_issuer(self, label: Label, leaf: x509.Certificate) -> None:
-        """Raises UpstreamRefused unless the label's CA has signed the certificate. A CA that rolled is fetched anew."""
-        if is_issued_by(leaf, await self.current(label)):
-            return
-        if is_issued_by(leaf, (await self._refresh(label, self.copies[label])).certificates):
-            return
-        raise UpstreamRefused(
-            "the CA answered with a certificate of another issuer", cause=leaf.issuer.rfc4514_string()
-        )
+        """Raises UpstreamRefused unless the label's CA has signed the certificate, Unavailable when that is not known.
+
+        A CA that rolled is fetched anew.
+        """
+        try:
+            if is_issued_by(leaf, await self.current(label)):
+                return
+            copy = await self._fetched(label)
+        except Refusal as refusal:
+            # A refusal of its own for each caller: the fetch and its failure are shared.
+            text = "the CA's chain cannot be fetched to check the certificate; try again"
+            raise Unavailable(text, retry_after=5, cause=f"{refusal.public}: {refusal.cause}") from refusal
+        if not is_issued_by(leaf, copy.certificates):
+            raise UpstreamRefused(
+                "the CA answered with a certificate of another issuer", cause=leaf.issuer.rfc4514_string()
+            )
 
     async def _copy(self, label: Label) -> Copy:
         copy = self.copies.get(label)
         if copy is None:
-            return await self._refresh(label, None)
+            return await self._fetched(label)
         if self.clock() >= copy.refresh_at:
             # No device waits for a refresh: this copy was checked and is served until the new one is there.
             copy.refresh_at = self.clock() + RETRY
-            task = asyncio.create_task(self._refresh(label, copy))
+            task = asyncio.create_task(self._refresh(label))
             self.refreshing.add(task)
             task.add_done_callback(self.refreshing.discard)
         return copy
 
-    async def _refresh(self, label: Label, seen: Copy | None) -> Copy:
-        """Fetch the chain once for all that wait for it; `seen` is the copy that was found too old."""
-        async with self.locks.setdefault(label, asyncio.Lock()):
-            copy = self.copies.get(label)
-            if copy is not None and copy is not seen:
-                return copy
-            try:
+    async def _refresh(self, label: Label) -> None:
+        with contextlib.suppress(Refusal):
+            await self._fetched(label)
+
+    async def _fetched(self, label: Label) -> Copy:
+        """All who want a chain at the same time share one fetch, its failure too, and none who leaves can end it."""
+        if label not in self.fetches:
+            task = asyncio.create_task(self._fetch(label))
+            self.fetches[label] = task
+            task.add_done_callback(lambda _: self.fetches.pop(label))
+        return await asyncio.shield(self.fetches[label])
+
+    async def _fetch(self, label: Label) -> Copy:
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
                 certificates = check_chain(await self.sources[label].fetch())
-            except Refusal:
-                if copy is None:
-                    raise
-                copy.refresh_at = self.clock() + RETRY
-                return copy
-            self.copies[label] = Copy(certificates, trust(issuing(certificates)), self.clock() + FRESH)
-            return self.copies[label]
+        except TimeoutError as error:
+            raise Unavailable("the CA's chain did not come in time", retry_after=5) from error
+        self.copies[label] = Copy(certificates, trust(issuing(certificates)), self.clock() + FRESH)
+        return self.copies[label]

@@ -90,9 +90,7 @@ def raw_csr(  # the parts of CertificationRequest, each replaceable by bytes
     """A request of any form, with a right signature by an EC key unless one is given. The same bytes each time."""
     key = key or ec_key()
     ordered = sorted(attributes) if sort else attributes
-    info = asn1.tlv(
-        asn1.SEQUENCE, asn1.integer(version), subject, spki or spki_of(key), asn1.tlv(0xA0, *ordered)
-    )
+    info = asn1.tlv(asn1.SEQUENCE, asn1.integer(version), subject, spki or spki_of(key), asn1.tlv(0xA0, *ordered))
     return signed(info, key, algorithm=algorithm, signature=signature)
 
 
@@ -117,9 +115,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
             .sign(issuer.key, SHA256())
         )
 

@@ -2,19 +2,36 @@
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+EDGE = 8443
+HOST = 7071  # the function host itself, behind the edge: plain HTTP
+SECONDS = 40
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`names` are the header names as they came, in their order; `headers` are found in lower case."""
+    """`pairs` are the header lines as they came, in their order and their case."""
 
     status: int
-    names: tuple[str, ...]
-    headers: Mapping[str, str]
+    reason: str
+    pairs: tuple[tuple[str, str], ...]
     body: bytes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.pairs)
+
+    def values(self, name: str) -> list[str]:
+        return [value for each, value in self.pairs if each.lower() == name.lower()]
+
+    def header(self, name: str) -> str:
+        """The value of a header that stands at most once; empty when it is missing."""
+        found = self.values(name)
+        assert len(found) <= 1, f"{name} stands {len(found)} times: {found}"
+        return found[0] if found else ""
 
     @property
     def text(self) -> str:
@@ -28,41 +45,70 @@ def context(root: Path, client: tuple[Path, Path] | None = None) -> ssl.SSLConte
     return made
 
 
-def send(tls: ssl.SSLContext, raw: bytes, *, port: int = 8443) -> Answer:
-    """One request as raw bytes on a connection of its own; the answer is read until it is whole."""
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=40) as plain,
-        tls.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
-    ):
-        connection.sendall(raw)
-        head = raw.startswith(b"HEAD ")
-        return read(connection, head=head)
+def send(tls: ssl.SSLContext | None, *raw: bytes, port: int = EDGE) -> Answer:
+    """One request as raw bytes on a connection of its own; without `tls` as plain HTTP.
+
+    A peer that has answered may close while we are still sending: its answer counts.
+    """
+    with connected(tls, port) as connection:
+        try:
+            for part in raw:
+                connection.sendall(part)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+            pass
+        return read(connection, head=raw[0].startswith(b"HEAD "))
+
+
+def connected(tls: ssl.SSLContext | None, port: int = EDGE) -> socket.socket:
+    plain = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
+    if tls is None:
+        return plain
+    try:
+        return tls.wrap_socket(plain, server_hostname="127.0.0.1")
+    except BaseException:
+        plain.close()
+        raise
 
 
 def read(connection: socket.socket, *, head: bool = False) -> Answer:
     received = b""
     while b"\r\n\r\n" not in received:
-        chunk = connection.recv(65536)
-        if not chunk:
-            raise ConnectionError(f"closed after {received!r}")
-        received += chunk
+        received += _more(connection, received)
     top, _, body = received.partition(b"\r\n\r\n")
-    status, *lines = top.decode("latin-1").split("\r\n")
-    pairs = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-    headers = {name.lower(): value for name, value in pairs}
-    length = 0 if head else int(headers.get("content-length", "0"))
+    first, *lines = top.decode("latin-1").split("\r\n")
+    _, status, reason = first.split(" ", 2)
+    pairs = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines))
+    answer = Answer(int(status), reason, pairs, b"")
+    if answer.status == 100:
+        return read(connection, head=head)
+    assert not answer.values("Transfer-Encoding"), "libest and strongSwan cannot read chunked answers"
+    length = 0 if head else int(answer.header("Content-Length") or "0")
     while len(body) < length:
-        chunk = connection.recv(65536)
-        if not chunk:
-            raise ConnectionError("closed in the body")
-        body += chunk
-    return Answer(int(status.split()[1]), tuple(name for name, _ in pairs), headers, body)
+        body += _more(connection, body)
+    assert len(body) == length, "there is more than Content-Length says"
+    return Answer(answer.status, reason, pairs, body)
 
 
-def request(method: str, target: str, body: bytes = b"", **headers: str) -> bytes:
-    """An ordinary request; header names are given with underscores, and an empty value leaves a header out."""
-    fields = {"Host": "127.0.0.1:8443", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    if method == "POST" and "Transfer-Encoding" not in fields:
-        fields.setdefault("Content-Length", str(len(body)))
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
-    return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body
+def _more(connection: socket.socket, received: bytes) -> bytes:
+    chunk = connection.recv(65536)
+    if not chunk:
+        raise ConnectionError(f"closed after {received!r}")
+    return chunk
+
+
+def request(method: str, target: str, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> bytes:
+    """A request as it stands on the wire. Host and Content-Length are added where they are not given."""
+    lines = list(headers)
+    given = {name.lower() for name, _ in lines}
+    if "host" not in given:
+        lines.insert(0, ("Host", "127.0.0.1:8443"))
+    if method != "GET" and not given & {"content-length", "transfer-encoding"}:
+        lines.append(("Content-Length", str(len(body))))
+    text = "".join(f"{name}: {value}\r\n" for name, value in lines)
+    return f"{method} {target} HTTP/1.1\r\n{text}\r\n".encode("latin-1") + body
+
+
+def chunked(body: bytes, size: int = 400) -> bytes:
+    """The body in chunks (RFC 9112 section 7.1)."""
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"

@@ -1,0 +1,131 @@
+"""What the CPU benchmark works on: authorities, devices with their requests, and an application over ports in memory."""
+
+import base64
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import azure.functions as func
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from benchmarks.ports import FixedChain, FixedSecrets, ForgetfulLedger, Nobody, PreparedUpstream
+from sandbox import device, pki
+from shared import profiles, wiring
+from shared.core.certificate import certificate
+from shared.core.fleet import Device, LedgerCertificate, Snapshot
+from shared.core.identity import DeviceId
+from shared.flows.application import Application
+from shared.flows.provision import Provision
+from shared.flows.ready import Ready
+
+LABEL = "bench"
+PASSCODE = "device:a-passcode-of-the-benchmark"
+HEADER = "X-ARR-ClientCert"
+URL = "https://birthcert.example/.well-known/est/simpleenroll"
+
+PROFILE = f"""
+default_profile = "{LABEL}"
+[profiles.{LABEL}]
+hubs = ["hub-a"]
+[profiles.{LABEL}.upstream]
+protocol = "est"
+url = "https://ca.example/.well-known/est/profile"
+passcode_secret = "ca-passcode"
+[profiles.{LABEL}.ca]
+source = "est"
+[profiles.{LABEL}.authentication.factory_certificate]
+anchors = ["factory-ca.pem"]
+[profiles.{LABEL}.authentication.passcode]
+secret = "est-passcode"
+[profiles.{LABEL}.request]
+keys = ["ec-p256", "rsa-2048"]
+san = ["device_id"]
+[profiles.{LABEL}.dps]
+mode = "group"
+group = "devices"
+"""
+
+
+@dataclass(frozen=True)
+class Authorities:
+    factory: pki.Authority
+    hierarchy: pki.Hierarchy
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        return self.hierarchy.ica.certificate, self.hierarchy.root.certificate
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One device: its request, what it presents (a client certificate, or nothing and a passcode), its answer."""
+
+    name: str
+    csr: bytes
+    client: bytes
+    issued: bytes
+    snapshot: Snapshot
+
+
+def authorities() -> Authorities:
+    now = datetime.now(UTC)
+    return Authorities(pki.factory_authority(now), pki.issuing_hierarchy(now))
+
+
+def prepare(made: Authorities, name: str, kind: str, presents: str) -> Prepared:
+    """`kind` is that of the device's keys; `presents` is `factory`, `issued` or `passcode`."""
+    now = datetime.now(UTC)
+    key = device.new_key(kind)
+    issued = pki.issue_leaf(made.hierarchy.ica, name, key.public_key(), now)
+    client, snapshot = b"", Snapshot()
+    if presents != "passcode":
+        authority = made.factory if presents == "factory" else made.hierarchy.ica
+        held = pki.issue_leaf(authority, name, device.new_key(kind).public_key(), now)
+        client = held.public_bytes(Encoding.DER)
+        if presents == "issued":
+            known = certificate(held)
+            owner = Device(DeviceId(name), LABEL, created=now, current=known.serial, latest=known.serial)
+            snapshot = Snapshot(owner, certificates=(LedgerCertificate(known, LABEL, source="est"),))
+    return Prepared(name, device.request(name, key), client, issued.public_bytes(Encoding.DER), snapshot)
+
+
+def request(prepared: Prepared) -> func.HttpRequest:
+    """The request as the Functions host hands it to the app: lower-case names, what App Service adds."""
+    headers = {
+        "host": "birthcert.example",
+        "content-type": "application/pkcs10",
+        "content-transfer-encoding": "base64",
+        "x-forwarded-proto": "https",
+        "x-waws-unencoded-url": "/.well-known/est/simpleenroll",
+    }
+    if prepared.client:
+        headers[HEADER.lower()] = base64.b64encode(prepared.client).decode()
+    else:
+        headers["authorization"] = f"Basic {base64.b64encode(PASSCODE.encode()).decode()}"
+    return func.HttpRequest("POST", URL, headers=headers, body=base64.encodebytes(prepared.csr))
+
+
+def application(made: Authorities, devices: list[Prepared]) -> Application:
+    """The real flows, wired as in Azure, over ports in memory."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "profiles.toml"
+        path.write_text(PROFILE, encoding="utf-8")
+        path.with_name("factory-ca.pem").write_text(pki.certificate_pem(made.factory.certificate))
+        known = profiles.load(path, {"hub-a": "hub-a.example"})
+    secrets, nobody = FixedSecrets(PASSCODE), Nobody()
+    ledger = ForgetfulLedger({one.name: one.snapshot for one in devices})
+    provision = Provision(known, {"hub-a": "hub-a.example"}, ledger, nobody, nobody, nobody)
+    sources = {LABEL: FixedChain(made.chain)}
+    upstreams = {LABEL: PreparedUpstream({one.csr: one.issued for one in devices})}
+    return Application(
+        enroll=wiring.enrolling(known, secrets, sources, upstreams, provision),
+        provision=provision,
+        secrets=secrets,
+        client_certificate_header=HEADER,
+        front_end_secret_name="",
+        ready=Ready({}, time.monotonic),
+        seconds=time.monotonic,
+    )

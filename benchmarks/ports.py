@@ -1,0 +1,83 @@
+"""Ports in memory that cost next to nothing, so that what is measured is the product."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Never
+
+from cryptography import x509
+
+from shared.core.csr import SigningRequest
+from shared.core.fleet import Claim, Device, LedgerCertificate, Snapshot
+from shared.core.identity import DeviceId
+from shared.flows.ports import Answer
+
+_UNKNOWN = Snapshot()
+
+
+@dataclass(frozen=True)
+class ForgetfulLedger:
+    """Every round finds each device as it was set up: nothing that is written is kept."""
+
+    known: Mapping[str, Snapshot]
+
+    async def load(self, device: DeviceId, claim_key: str = "") -> Snapshot:
+        del claim_key
+        return self.known.get(device, _UNKNOWN)
+
+    async def claim(self, known: Snapshot, device: Device, claim: Claim) -> Snapshot:
+        return replace(known, device=device, claim=claim)
+
+    async def release(self, known: Snapshot, device: Device) -> None:
+        pass
+
+    async def record(
+        self, known: Snapshot, device: Device, claim: Claim, certificate: LedgerCertificate, due: date
+    ) -> None:
+        pass
+
+    async def save(self, known: Snapshot, device: Device) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class PreparedUpstream:
+    """Answers with a certificate that was issued beforehand; reading it is counted, signing it is not."""
+
+    issued: Mapping[bytes, bytes]
+
+    async def issue(self, request: SigningRequest, renews: str) -> Answer:
+        del renews
+        return Answer([x509.load_der_x509_certificate(self.issued[request.der])])
+
+    async def poll(self, request: SigningRequest) -> Answer:
+        return await self.issue(request, "")
+
+    async def find(self, request: SigningRequest) -> None:
+        del request
+
+
+@dataclass(frozen=True)
+class FixedChain:
+    certificates: tuple[x509.Certificate, ...]
+
+    async def fetch(self) -> list[x509.Certificate]:
+        return list(self.certificates)
+
+
+@dataclass(frozen=True)
+class FixedSecrets:
+    value: str
+
+    async def get(self, name: str) -> str:
+        del name
+        return self.value
+
+
+class Nobody:
+    """Systems that an enrollment through an enrollment group never calls."""
+
+    async def read(self, *_: object) -> Never:
+        raise AssertionError("an enrollment has called a system that it has no business with")
+
+    put = identity = settle = read
