@@ -61,13 +61,15 @@ class Authorities:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One device: its request, what it presents (a client certificate, or nothing and a passcode), its answer."""
+    """One device: its request, its client certificate or nothing, its answer, and what the ledger knows of it."""
 
     name: str
     csr: bytes
     client: bytes
     issued: bytes
     snapshot: Snapshot
+    headers: dict[str, str]
+    body: bytes
 
 
 def authorities() -> Authorities:
@@ -89,11 +91,19 @@ def prepare(made: Authorities, name: str, kind: str, presents: str) -> Prepared:
             known = certificate(held)
             owner = Device(DeviceId(name), LABEL, created=now, current=known.serial, latest=known.serial)
             snapshot = Snapshot(owner, certificates=(LedgerCertificate(known, LABEL, source="est"),))
-    return Prepared(name, device.request(name, key), client, issued.public_bytes(Encoding.DER), snapshot)
+    csr = device.request(name, key)
+    return Prepared(
+        name, csr, client, issued.public_bytes(Encoding.DER), snapshot, _headers(client), base64.encodebytes(csr)
+    )
 
 
 def request(prepared: Prepared) -> func.HttpRequest:
-    """The request as the Functions host hands it to the app: lower-case names, what App Service adds."""
+    """The request as the worker hands it to the app."""
+    return func.HttpRequest("POST", URL, headers=prepared.headers, body=prepared.body)
+
+
+def _headers(client: bytes) -> dict[str, str]:
+    """Lower-case names as the host makes them, and what App Service adds."""
     headers = {
         "host": "birthcert.example",
         "content-type": "application/pkcs10",
@@ -101,11 +111,9 @@ def request(prepared: Prepared) -> func.HttpRequest:
         "x-forwarded-proto": "https",
         "x-waws-unencoded-url": "/.well-known/est/simpleenroll",
     }
-    if prepared.client:
-        headers[HEADER.lower()] = base64.b64encode(prepared.client).decode()
-    else:
-        headers["authorization"] = f"Basic {base64.b64encode(PASSCODE.encode()).decode()}"
-    return func.HttpRequest("POST", URL, headers=headers, body=base64.encodebytes(prepared.csr))
+    if client:
+        return {**headers, HEADER.lower(): base64.b64encode(client).decode()}
+    return {**headers, "authorization": f"Basic {base64.b64encode(PASSCODE.encode()).decode()}"}
 
 
 def application(made: Authorities, devices: list[Prepared]) -> Application:

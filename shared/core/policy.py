@@ -145,8 +145,11 @@ def _authorize_passcode(
 
 
 def _is_repeated(known: Snapshot) -> bool:
-    """The same request, by the same key, was answered before: the answer was lost, and is given again."""
-    return known.claim is not None and known.certificate(known.claim.serial) is not None
+    """The same request, by the same key, has led to the newest certificate: its answer was lost, and is given again."""
+    if known.claim is None or known.device is None or known.claim.serial != known.device.latest:
+        return False
+    answer = known.certificate(known.claim.serial)
+    return answer is not None and answer.status == "issued"
 
 
 def _authorize_renewal(

@@ -107,6 +107,7 @@ class Enroll:
         principal = await self.authenticate(profile, submission.presented)
         est.check_media(submission.content_type, submission.content_encoding)
         request = csr.parse(csr.decode_body(submission.body))
+        await self.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
         asked = requested_device(principal, request)
         try:
             return await self._for_device(asked, profile, submission.operation, principal, request)

@@ -30,7 +30,7 @@ class Provision:
     work: Work
 
     async def allocate(self, registration: Registration) -> str:
-        """The host name of the device's hub. Raises Forbidden for a device that may not be, Misconfigured without a hub.
+        """The host name of the device's hub. Raises Forbidden for a device not let in, Misconfigured without a hub.
 
         Answered from the ledger alone: DPS waits, and says nowhere for how long.
         """

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -19,7 +19,9 @@ DEVICE = "device-1"
 
 type PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
-HASHES: dict[str, HashAlgorithm] = {"sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512()}
+type Hash = SHA256 | SHA384 | SHA512
+
+HASHES: dict[str, Hash] = {"sha256": SHA256(), "sha384": SHA384(), "sha512": SHA512()}
 CURVES: dict[str, ec.EllipticCurve] = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1(), "ec-p521": ec.SECP521R1()}
 
 
@@ -58,7 +60,7 @@ def csr(
     key: PrivateKey | None = None,
     san: list[x509.GeneralName] | None = None,
     extensions: list[x509.ExtensionType] | None = None,
-    digest: HashAlgorithm | None = None,
+    digest: Hash | None = None,
     name: x509.Name | None = None,
 ) -> bytes:
     """A well-formed request, by `cryptography`."""
@@ -132,7 +134,7 @@ class Authority:
     ) -> x509.Certificate:
         """A device certificate, by default with EKU clientAuth and nothing else."""
         name = subject(device) if isinstance(device, str) else device
-        builder = _builder(name, self.name, (key or ec_key()).public_key(), begins, ends, serial)
+        builder = _builder(name, self.name, (key or ec_key()).public_key(), begins, ends, serial=serial)
         client = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         for extension in [client] if extensions is None else extensions:
             builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
@@ -140,7 +142,7 @@ class Authority:
 
 
 def _builder(
-    name: x509.Name, issuer: x509.Name, key: object, begins: datetime, ends: datetime, serial: int | None = None
+    name: x509.Name, issuer: x509.Name, key: object, begins: datetime, ends: datetime, *, serial: int | None = None
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

@@ -5,15 +5,19 @@ from `cert/aziot-certd/src/est.rs`, `cert/cert-renewal` and `identity/aziot-iden
 """
 
 import base64
+import os
 import re
 import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -54,6 +58,7 @@ class Certd:
     est_id: Stored | None = None
     device_id: Stored | None = None
     requests: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.passcode and self.bootstrap is None and self.est_id is None:
@@ -130,19 +135,61 @@ class Certd:
     def _call(
         self, url: str, method: str, headers: list[str], content: str, client: Stored | None
     ) -> list[x509.Certificate]:
-        scheme, host, port, path = re.fullmatch(r"(\w+)://([^:/]+):(\d+)(/.*)", url).groups()  # type: ignore[union-attr]
-        assert scheme == "https"
+        """One request on a connection of its own: no time-out, no redirect, no retry."""
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        if not secure:
+            self.warnings.append(f"EST URL {url} is not https")
         if self.passcode:
             headers = [*headers, "authorization: Basic " + base64.b64encode(self.passcode.encode()).decode()]
         # hyper over HTTP/1.1 without ALPN: lower-case names, no Accept, no User-Agent, no Content-Disposition.
-        head = "\r\n".join([f"{method} {path} HTTP/1.1", *headers, f"host: {host}:{port}", "", ""])
+        head = "\r\n".join([f"{method} {parts.path} HTTP/1.1", *headers, f"host: {parts.netloc}", "", ""])
         self.requests.append(head)
-        with (
-            socket.create_connection((host, int(port))) as plain,
-            tls(self.trusted, client).wrap_socket(plain, server_hostname=host) as connection,
-        ):
-            connection.sendall((head + content).encode())
-            return read(connection)
+        with connected(parts.hostname or "", parts.port or 443) as plain:
+            if not secure:
+                plain.sendall((head + content).encode())
+                return read(plain)
+            with tls(self.trusted, client).wrap_socket(plain, server_hostname=parts.hostname) as connection:
+                connection.sendall((head + content).encode())
+                return read(connection)
+
+
+def patiently[T](ask: Callable[[], T], *, limit: float = 30.0, pause: float = 3.0) -> T:
+    """identityd's patience with certd: 30 seconds for an answer, one retry after 3 seconds; then it gives up.
+
+    A crash beyond that means a restart by systemd after 5 seconds.
+    """
+    for last in (False, True):
+        began = time.monotonic()
+        try:
+            result = ask()
+        except CertdError:
+            if last:
+                raise
+            time.sleep(pause)
+        else:
+            if time.monotonic() - began > limit:
+                raise CertdError(f"no answer within {limit} s")
+            return result
+    raise AssertionError
+
+
+def renewal(leaf: x509.Certificate) -> tuple[datetime, timedelta]:
+    """When renewal begins (80 % of the lifetime) and how often it is tried again (every 4 %, at least a second)."""
+    begin, lifetime = leaf.not_valid_before_utc, leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    return begin + lifetime * 0.8, max(lifetime * 0.04, timedelta(seconds=1))
+
+
+def connected(host: str, port: int) -> socket.socket:
+    """Straight, or through the proxy of HTTPS_PROXY or https_proxy: certd asks no other variable."""
+    proxy = urlsplit(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or "")
+    if not proxy.hostname:
+        return socket.create_connection((host, port))
+    plain = socket.create_connection((proxy.hostname, proxy.port or 80))
+    plain.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode())
+    if b" 200 " not in plain.recv(4096):
+        raise CertdError("the proxy refuses")
+    return plain
 
 
 def builder(name: str) -> x509.CertificateSigningRequestBuilder:
@@ -152,7 +199,8 @@ def builder(name: str) -> x509.CertificateSigningRequestBuilder:
 
 
 def tls(trusted: Path, client: Stored | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(trusted))
+    context = ssl.create_default_context()
+    context.load_verify_locations(trusted)  # added to the system's store, not instead of it
     if client is not None:
         with tempfile.NamedTemporaryFile() as file:
             file.write(client.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -162,7 +210,7 @@ def tls(trusted: Path, client: Stored | None) -> ssl.SSLContext:
     return context
 
 
-def read(connection: ssl.SSLSocket) -> list[x509.Certificate]:
+def read(connection: socket.socket) -> list[x509.Certificate]:
     """Status exactly 200, the content type compared with case, PEM or base64 of a PKCS#7 in encoded order."""
     received = b""
     while b"\r\n\r\n" not in received:
@@ -179,7 +227,10 @@ def read(connection: ssl.SSLSocket) -> list[x509.Certificate]:
         raise CertdError(f"content type {content_type!r}")
     if body.startswith(b"-----BEGIN PKCS7"):
         return pkcs7.load_pem_pkcs7_certificates(body)
-    return in_encoded_order(base64.b64decode(b"".join(body.split()), validate=True))
+    try:
+        return in_encoded_order(base64.b64decode(b"".join(body.split()), validate=True))
+    except ValueError as error:
+        raise CertdError(f"the body is no PKCS#7: {error}") from error
 
 
 def in_encoded_order(der: bytes) -> list[x509.Certificate]:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from tests.conftest import Running
-from tests.interop.certd import Certd, CertdError, Stored
+from tests.interop.certd import Certd, CertdError, Stored, patiently
 
 
 def bootstrap(sandbox: Running, name: str, out: Path, *flags: str) -> Stored:
@@ -40,7 +40,7 @@ def test_first_boot_with_a_bootstrap_certificate_takes_four_requests(
     client = Certd(
         f"{sandbox.edge}/.well-known/est{label}", sandbox.tls_root, bootstrap=bootstrap(sandbox, name, tmp_path)
     )
-    stored = client.provision(name)
+    stored = patiently(lambda: client.provision(name))
     assert len(client.requests) == 4
     assert is_for(stored)
     assert client.est_id is not None

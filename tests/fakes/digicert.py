@@ -1,0 +1,167 @@
+"""A small CA that issues real certificates for real requests, and misbehaves on request."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from sandbox import pki
+from shared.core.csr import SigningRequest
+from shared.core.errors import Malformed, OutcomeUnknown, Throttled, Unavailable, UpstreamRefused
+from shared.flows.ports import Answer, Pending
+from tests.fakes.calls import Calls
+from tests.fakes.clock import START, Clock
+
+# `lost_before` and `lost_after`: no answer, and nothing or a certificate was issued. `garbage`: issued, and the answer
+# cannot be read. `hang`: no answer ever, and nothing was issued; `hang_after`: issued.
+type Behaviour = Literal[
+    "pending", "refuse", "malformed", "throttle", "down", "lost_before", "lost_after", "garbage", "hang", "hang_after"
+]
+type Flaw = Literal["wrong_key", "wrong_subject", "other_issuer", "expired"]
+
+DAY = timedelta(days=1)
+
+
+@dataclass
+class FakeCa:
+    """`issued` is all that was ever paid for. `lifetime` holds for what is issued from now on."""
+
+    clock: Clock
+    hierarchy: pki.Hierarchy = field(default_factory=lambda: pki.issuing_hierarchy(START - 400 * DAY))
+    lifetime: timedelta = 90 * DAY
+    issued: list[x509.Certificate] = field(default_factory=list)
+    announced: list[x509.Certificate] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.announced += [self.hierarchy.root.certificate, self.hierarchy.ica.certificate]
+
+    def roll(self) -> None:
+        """A new issuing CA under the same root."""
+        ica = pki.issuing_ca(self.hierarchy.root, f"Issuing CA {len(self.announced)}", self.clock())
+        self.hierarchy = pki.Hierarchy(self.hierarchy.root, ica)
+        self.announced.append(ica.certificate)
+
+    def issue(self, request: SigningRequest, flaw: Flaw | None = None) -> x509.Certificate:
+        subject, begin = request.subject, self.clock() - pki.CLOCK_SKEW
+        key: CertificatePublicKeyTypes = x509.load_der_x509_csr(request.der).public_key()
+        authority = self.hierarchy.ica
+        match flaw:
+            case "wrong_key":
+                key = ec.generate_private_key(ec.SECP256R1()).public_key()
+            case "wrong_subject":
+                subject = pki.common_name("somebody-else")
+            case "other_issuer":
+                authority = pki.rogue_authority(authority)
+            case "expired":
+                begin -= self.lifetime + DAY
+            case None:
+                pass
+        made = authority.issue(
+            subject, key, _extensions(request), not_before=begin, not_after=begin + pki.CLOCK_SKEW + self.lifetime
+        )
+        self.issued.append(made)
+        return made
+
+    def issued_for(self, request: SigningRequest) -> list[x509.Certificate]:
+        """All certificates with the request's key, oldest first."""
+        return [one for one in self.issued if spki_sha256(one) == request.spki_sha256]
+
+
+@dataclass
+class FakeUpstream:
+    """DigiCert ONE for one label. `behaves` are the next answers, one for each order; then it issues.
+
+    `flaw` is what is wrong with each certificate; `finds` is how its look-up is; `approved` lets what is pending go
+    on. `orders` counts what it was asked for, `renewed` keeps the ids that were to be renewed.
+    """
+
+    ca: FakeCa
+    calls: Calls = field(default_factory=Calls)
+    behaves: list[Behaviour] = field(default_factory=list)
+    flaw: Flaw | None = None
+    finds: bool = True
+    seconds: float = 0.0
+    approved: bool = False
+    orders: int = 0
+    renewed: list[str] = field(default_factory=list)
+
+    async def issue(self, request: SigningRequest, renews: str) -> Answer | Pending:
+        async with self.calls.to("upstream.issue"):
+            self.orders += 1
+            self.renewed.append(renews)
+            await asyncio.sleep(self.seconds)
+            behaviour = self.behaves.pop(0) if self.behaves else None
+            if behaviour == "pending":
+                return Pending(30)
+            if behaviour in (None, "lost_after", "garbage", "hang_after"):
+                made = self.ca.issue(request, self.flaw)
+            await _misbehave(behaviour)
+            return self._answer(made)
+
+    async def poll(self, request: SigningRequest) -> Answer | Pending:
+        async with self.calls.to("upstream.poll"):
+            return self._answer(self.ca.issue(request)) if self.approved else Pending(30)
+
+    async def find(self, request: SigningRequest) -> Answer | None:
+        async with self.calls.to("upstream.find"):
+            now = self.ca.clock()
+            valid = [one for one in self.ca.issued_for(request) if one.not_valid_after_utc > now]
+            return self._answer(valid[-1]) if valid and self.finds else None
+
+    def _answer(self, leaf: x509.Certificate) -> Answer:
+        return Answer([leaf, self.ca.hierarchy.ica.certificate], f"id-{leaf.serial_number:x}")
+
+
+async def _misbehave(behaviour: Behaviour | None) -> None:
+    match behaviour:
+        case "refuse":
+            raise UpstreamRefused("the CA refused the request", nothing_issued=True, cause="403")
+        case "malformed":
+            raise Malformed("the CA does not accept this request under its enrollment profile", cause="400")
+        case "throttle":
+            raise Throttled("the service throttles; try again", retry_after=7, cause="429")
+        case "down":
+            raise Unavailable("the service is down", retry_after=3, cause="503")
+        case "lost_before" | "lost_after":
+            raise OutcomeUnknown("the CA did not answer in time", retry_after=10, cause="timeout")
+        case "garbage":
+            raise UpstreamRefused("the CA's answer cannot be read", cause="html")
+        case "hang" | "hang_after":
+            await asyncio.sleep(3600)
+        case _:
+            pass
+
+
+@dataclass
+class FakeChainSource:
+    """The CA's own chain. `extra` are certificates that do not belong there."""
+
+    ca: FakeCa
+    calls: Calls = field(default_factory=Calls)
+    seconds: float = 0.0
+    extra: list[x509.Certificate] = field(default_factory=list)
+
+    async def fetch(self) -> list[x509.Certificate]:
+        async with self.calls.to("chain.fetch"):
+            await asyncio.sleep(self.seconds)
+            return [*self.ca.announced, *self.extra]
+
+
+def spki_sha256(holder: x509.Certificate) -> str:
+    spki = holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(spki).hexdigest()
+
+
+def _extensions(request: SigningRequest) -> pki.Extensions:
+    wanted = x509.load_der_x509_csr(request.der).extensions
+    try:
+        san = wanted.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return pki.leaf_extensions()
+    return [*pki.leaf_extensions(), (san, False)]
