@@ -83,9 +83,7 @@ def _figure(made: Authorities, name: str, kind: str, presents: str, say: Callabl
     return figure
 
 
-async def _compared(
-    name: str, app: Application, made: Authorities, devices: list[Prepared], store: Store
-) -> Figure:
+async def _compared(name: str, app: Application, made: Authorities, devices: list[Prepared], store: Store) -> Figure:
     for one in devices:
         await _check(app, one, bare(one, made.chain[0], store))
     product, alone = [], []

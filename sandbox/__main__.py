@@ -1,6 +1,7 @@
 """`python -m sandbox up|run|mint|connect`: the sandbox for a person or a script."""
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -24,6 +25,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without arrows is no reason to fail
     arguments, rest = parser().parse_known_args()
     if rest and arguments.command != "mint":
         parser().error(f"unrecognized arguments: {' '.join(rest)}")

@@ -40,6 +40,7 @@ class Story:
     name: str = field(default_factory=lambda: f"device-{secrets.token_hex(3)}")
     seen: int = 0
     step: str = "start"
+    given_up: bool = False
 
     def tell(self) -> None:
         factory = self.made_in_the_factory()
@@ -156,7 +157,7 @@ class Story:
     def eventually(self, condition: Callable[[], bool], text: str) -> None:
         end = time.monotonic() + PATIENCE
         while not condition():
-            if time.monotonic() > end:
+            if self.given_up or time.monotonic() > end:
                 self.meanwhile()
                 raise DeviceError(f"{text} within {PATIENCE:.0f} s")
             time.sleep(0.1)
@@ -181,6 +182,9 @@ async def run(app: Path, timeline: Timeline) -> int:
         story = Story(sandbox, timeline, seen=len(sandbox.world.journal.entries))
         try:
             await sandbox.unless_broken(asyncio.to_thread(story.tell))
+        except asyncio.CancelledError:
+            story.given_up = True  # the thread that tells it cannot be cancelled
+            raise
         except DeviceError as error:
             story.meanwhile()
             timeline.failure(f"FAILED in step {story.step}: {error}")

@@ -43,6 +43,8 @@ def check_subject(subject: x509.Name) -> tuple[str, tuple[str, ...]]:
         value = attribute.value
         if not isinstance(value, str) or not 1 <= len(value) <= 64:
             raise Malformed("each subject attribute must be text of 1 to 64 characters")
+        if attribute.oid == NameOID.COUNTRY_NAME and len(value) != 2:
+            raise Malformed("the country in the subject must be a code of two letters")
         if not is_plain(value):
             raise Malformed("the subject holds control or invisible characters")
         attributes.append(label)

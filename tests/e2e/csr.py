@@ -2,11 +2,13 @@
 
 import functools
 import hashlib
-import random
+import math
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import rsa as library_rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.e2e import der
@@ -84,19 +86,22 @@ class Rsa:
 
 @functools.cache
 def rsa(bits: int, e: int = 65537) -> Rsa:
-    """A working key of this size; the numbers are the same in every run."""
-    source = random.Random(f"{bits} {e}")  # noqa: S311 - no secret depends on it
+    """A working key of this size, from the library where it still makes such keys."""
+    if bits >= 1024:
+        numbers = library_rsa.generate_private_key(e, bits).private_numbers()
+        return Rsa(numbers.public_numbers.n, e, numbers.d)
     while True:
-        p, q = (_prime(source, bits // 2, e) for _ in range(2))
-        if p != q and (p * q).bit_length() == bits:
-            return Rsa(p * q, e, pow(e, -1, (p - 1) * (q - 1)))
+        p, q = _prime(bits // 2), _prime(bits // 2)
+        phi = (p - 1) * (q - 1)
+        if p != q and math.gcd(e, phi) == 1:
+            return Rsa(p * q, e, pow(e, -1, phi))
 
 
-def _prime(source: random.Random, bits: int, e: int) -> int:
-    """A prime by Fermat's test, with its two highest bits set and p - 1 coprime to `e`, itself a prime."""
+def _prime(bits: int) -> int:
+    """A prime, by Fermat's test, with its two highest bits set."""
     while True:
-        number = source.getrandbits(bits) | 3 << (bits - 2) | 1
-        if (e == 1 or number % e != 1) and pow(2, number - 1, number) == 1:
+        number = secrets.randbits(bits) | 3 << (bits - 2) | 1
+        if pow(2, number - 1, number) == 1:
             return number
 
 

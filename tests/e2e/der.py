@@ -1,4 +1,4 @@
-"""A writer of DER that writes whatever it is told, also what no library would: wrong tags, doubled and unsorted values."""
+"""A writer of DER that writes whatever it is told, also what no library would: wrong tags, doubled values."""
 
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -48,7 +48,7 @@ def oid(dotted: str) -> bytes:
     content = b""
     for arc in (first * 40 + second, *rest):
         groups = [arc & 0x7F]
-        while arc := arc >> 7:  # noqa: PLW2901 - the arc is eaten up from its end
+        while arc := arc >> 7:
             groups.append(arc & 0x7F | 0x80)
         content += bytes(reversed(groups))
     return tlv(0x06, content)

@@ -1,7 +1,7 @@
 """Key Vault, DPS, the hubs and the queues, in memory."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from shared.core.certificate import Certificate
@@ -42,7 +42,7 @@ class FakeEnrollments:
     calls: Calls = field(default_factory=Calls)
     documents: dict[RegistrationKey, Enrollment] = field(default_factory=dict)
     hub_of: dict[RegistrationKey, str] = field(default_factory=dict)
-    _etags: itertools.count[int] = field(default_factory=itertools.count)
+    _etags: Iterator[int] = field(default_factory=itertools.count)
 
     async def read(self, device: DeviceId) -> Enrollment | None:
         async with self.calls.to("enrollments.read"):

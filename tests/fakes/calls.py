@@ -31,9 +31,7 @@ class Calls:
     made: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
-    def fail(
-        self, name: str, error: Callable[[], BaseException], *, moment: Moment = "before", times: int = 1
-    ) -> None:
+    def fail(self, name: str, error: Callable[[], BaseException], *, moment: Moment = "before", times: int = 1) -> None:
         """The next calls of `name` fail."""
         self.faults.append(Fault(error, moment, name, times=times))
 

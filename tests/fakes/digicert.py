@@ -8,7 +8,6 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sandbox import pki
@@ -49,8 +48,7 @@ class FakeCa:
 
     def issue(self, request: SigningRequest, flaw: Flaw | None = None) -> x509.Certificate:
         subject, begin = request.subject, self.clock() - pki.CLOCK_SKEW
-        key: CertificatePublicKeyTypes = x509.load_der_x509_csr(request.der).public_key()
-        authority = self.hierarchy.ica
+        key, authority = x509.load_der_x509_csr(request.der).public_key(), self.hierarchy.ica
         match flaw:
             case "wrong_key":
                 key = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -89,6 +87,7 @@ class FakeUpstream:
     seconds: float = 0.0
     approved: bool = False
     orders: int = 0
+    granted: dict[str, x509.Certificate] = field(default_factory=dict)
     renewed: list[str] = field(default_factory=list)
 
     async def issue(self, request: SigningRequest, renews: str) -> Answer | Pending:
@@ -106,7 +105,10 @@ class FakeUpstream:
 
     async def poll(self, request: SigningRequest) -> Answer | Pending:
         async with self.calls.to("upstream.poll"):
-            return self._answer(self.ca.issue(request)) if self.approved else Pending(30)
+            if self.approved and request.spki_sha256 not in self.granted:
+                self.granted[request.spki_sha256] = self.ca.issue(request)
+            granted = self.granted.get(request.spki_sha256)
+            return self._answer(granted) if granted else Pending(30)
 
     async def find(self, request: SigningRequest) -> Answer | None:
         async with self.calls.to("upstream.find"):

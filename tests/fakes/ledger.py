@@ -2,6 +2,7 @@
 
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import assert_never
@@ -36,7 +37,7 @@ class FakeLedger:
     rows: defaultdict[RegistrationKey, dict[str, tuple[str, Value]]] = field(default_factory=lambda: defaultdict(dict))
     due: dict[tuple[date, str], DeviceId] = field(default_factory=dict)
     thumbprints: dict[str, DeviceId] = field(default_factory=dict)
-    _versions: itertools.count[int] = field(default_factory=itertools.count)
+    _versions: Iterator[int] = field(default_factory=itertools.count)
 
     async def load(self, device: DeviceId, claim_key: str = "") -> Snapshot:
         async with self.calls.to("ledger.load"):

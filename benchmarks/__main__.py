@@ -1,0 +1,46 @@
+"""`python -m benchmarks [cpu] [imports] [load]`: measure, print a table, keep it in `.bench/results.json`.
+
+Without arguments everything is measured, in less than four minutes. The exit status is 1 when a limit is not kept.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from functools import partial
+
+from benchmarks import cpu, imports, load, report
+from benchmarks.world import NotStartedError
+
+PARTS = ("cpu", "imports", "load")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one or more of {', '.join(PARTS)}; all without it")
+    parts = parser.parse_args(arguments).parts or PARTS
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")
+    say = partial(_progress, time.monotonic())
+    try:
+        results = report.Results(
+            cpu=cpu.measure(say) if "cpu" in parts else [],
+            imports=imports.measure(say) if "imports" in parts else [],
+            load=asyncio.run(load.measure(say)) if "load" in parts else [],
+        )
+    except NotStartedError as error:
+        print(f"the sandbox did not start: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{report.table(results)}\nwritten to {report.write(results)}")
+    broken = report.broken(results)
+    for line in broken:
+        print(f"over the limit: {line}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _progress(began: float, line: str) -> None:
+    print(f"[{time.monotonic() - began:4.0f} s] {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

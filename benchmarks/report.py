@@ -1,0 +1,86 @@
+"""The figures as a table for people and as JSON for comparing one run with another."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from benchmarks import cpu, imports, load
+
+PLACE: Final = Path(".bench") / "results.json"
+RATIO_LIMIT: Final = 2.0
+PACKAGES: Final = ("azure-functions", "azure-data-tables", "cryptography", "httpx")
+
+
+@dataclass(frozen=True)
+class Results:
+    cpu: list[cpu.Figure]
+    imports: list[imports.Figure]
+    load: list[load.Figure]
+
+
+def broken(results: Results) -> list[str]:
+    """The figures that are over their limit. Only ratios have one: times are those of a machine and its day."""
+    return [f"{one.name}: {one.ratio:.2f} > {RATIO_LIMIT}" for one in results.cpu if one.ratio > RATIO_LIMIT]
+
+
+def table(results: Results) -> str:
+    blocks = []
+    if results.cpu:
+        rows = [(one.name, f"{one.product_us:.0f}", f"{one.bare_us:.0f}", f"{one.ratio:.2f}") for one in results.cpu]
+        title = "CPU per enrollment, ports in memory, µs"
+        blocks.append(_block((title, "product", "bare cryptography", f"ratio (limit {RATIO_LIMIT})"), rows))
+    if results.imports:
+        rows_ms = [(one.name, f"{one.cpu_ms:.0f}") for one in results.imports]
+        blocks.append(_block(("Imports in a fresh interpreter, ms of CPU", "median"), rows_ms))
+    if results.load:
+        head = (
+            "Enrollments through the sandbox",
+            "at once",
+            "requests",
+            "per s",
+            "p50 ms",
+            "p95",
+            "p99",
+            "host CPU ms",
+        )
+        blocks.append(_block(head, map(_load_row, results.load)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _load_row(one: load.Figure) -> tuple[str, ...]:
+    times = (f"{value:.1f}" for value in (one.p50_ms, one.p95_ms, one.p99_ms))
+    cpu_ms = "" if one.host_cpu_ms is None else f"{one.host_cpu_ms:.1f}"
+    return (one.name, str(one.concurrency), str(one.requests), f"{one.per_second:.0f}", *times, cpu_ms)
+
+
+def _block(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = (
+        [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        for line in lines
+    )
+    shown = ["  ".join(line).rstrip() for line in aligned]
+    return "\n".join([shown[0], "-" * max(map(len, shown)), *shown[1:]])
+
+
+def write(results: Results) -> Path:
+    content = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "cpu": [{**asdict(one), "ratio": one.ratio} for one in results.cpu],
+        "imports": [asdict(one) for one in results.imports],
+        "load": [asdict(one) for one in results.load],
+    }
+    PLACE.parent.mkdir(exist_ok=True)
+    PLACE.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return PLACE

@@ -1,0 +1,26 @@
+"""What the end-to-end tests share: the world outside, and a device with a factory certificate for hostile requests."""
+
+import pytest
+
+from sandbox.device import Identity
+from tests.conftest import Running
+from tests.e2e import csr
+from tests.e2e.est import Site
+
+
+@pytest.fixture(scope="session")
+def outside(sandbox_process: Running) -> Site:
+    return Site(sandbox_process)
+
+
+@pytest.fixture
+def site(sandbox: Running, outside: Site) -> Site:
+    """No fault is planned at the beginning of the test, nor after it."""
+    assert outside.sandbox is sandbox
+    return outside
+
+
+@pytest.fixture(scope="session")
+def hostile(outside: Site) -> Identity:
+    """Good credentials: whatever is refused to it is refused for the request's own sake."""
+    return outside.identity(csr.NAME)
