@@ -12,7 +12,7 @@ from shared.core.csr import SigningRequest
 from shared.core.fleet import Change, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.lifecycle import LifecycleEvent
-from shared.core.revocation import Reason
+from shared.core.revocation import Reason, Saga
 from shared.core.rotation import Slot, Slots
 
 type Clock = Callable[[], datetime]
@@ -290,4 +290,76 @@ class Work(Protocol):
 
     async def publish(self, device: DeviceId) -> None:
         """Publish what is in the device's outbox."""
+        ...
+
+
+class SagaLedger(Ledger, Protocol):
+    """The ledger, for who must know an old request again."""
+
+    async def past_saga(self, device: DeviceId, ident: str) -> Saga | None:
+        """A saga that was done when a later one began. Raises Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A CRL as it was served, with the marks by which a server knows what we have; empty when it gave none."""
+
+    der: bytes
+    etag: str = ""
+    modified: str = ""
+
+
+class Crls(Protocol):
+    """Where CAs publish what they have revoked."""
+
+    async def fetch(self, url: str, etag: str, modified: str) -> Download | None:
+        """The CRL; None when it is still the one with these marks. Raises Unavailable, UpstreamRefused, TooLarge."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedPage:
+    """Serial numbers, lower-case hex; `next` is the offset of the page after it, `total` the length of the list."""
+
+    serials: tuple[str, ...]
+    next: int
+    total: int
+
+
+class RevokedList(Protocol):
+    """What DigiCert ONE lists as revoked, for one label."""
+
+    async def page(self, offset: int) -> RevokedPage:
+        """A part of the list. Raises Unavailable, Throttled, UpstreamRefused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A DPS enrollment group. The slots hold SHA-256 thumbprints of its signing certificates.
+
+    `by_reference` when it names CA certificates of the DPS instead. `document` is DPS's own form of it.
+    """
+
+    slots: Slots
+    by_reference: bool
+    document: Mapping[str, object]
+
+
+class Groups(Protocol):
+    """DPS enrollment groups."""
+
+    async def read(self, group: str) -> Group | None:
+        """The group. Raises Unavailable, Misconfigured."""
+        ...
+
+    async def put(
+        self, group: str, found: Group, primary: x509.Certificate, secondary: x509.Certificate | None
+    ) -> None:
+        """Replace the signing certificates of what was found, and nothing else of it.
+
+        A certificate that stands in its slot already is left as DPS holds it. Raises StaleVersionError, Unavailable,
+        Misconfigured.
+        """
         ...
