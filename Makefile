@@ -30,7 +30,7 @@ static: environment ## the part of check that runs nothing
 	@$(PY) -m mypy
 	@$(PY) $(VENV)/bin/lint-imports --no-logo
 
-bench: environment ## measure, and compare with the limits
+bench: environment ## measure, print a table, keep it in .bench/
 	@$(PY) -m benchmarks
 
 LOCK := -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \

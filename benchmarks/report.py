@@ -14,7 +14,7 @@ from typing import Final
 from benchmarks import cpu, imports, load
 
 PLACE: Final = Path(".bench") / "results.json"
-RATIO_LIMIT: Final = 2.0
+RATIO_AIM: Final = 2.0
 PACKAGES: Final = ("azure-functions", "azure-data-tables", "cryptography", "httpx")
 
 
@@ -25,9 +25,9 @@ class Results:
     load: list[load.Figure]
 
 
-def broken(results: Results) -> list[str]:
-    """The figures that are over their limit. Only ratios have one: times are those of a machine and its day."""
-    return [f"{one.name}: {one.ratio:.2f} > {RATIO_LIMIT}" for one in results.cpu if one.ratio > RATIO_LIMIT]
+def above_aim(results: Results) -> list[str]:
+    """The figures above their aim. Only ratios have one: times are those of a machine and its day."""
+    return [f"{one.name}: {one.ratio:.2f} > {RATIO_AIM}" for one in results.cpu if one.ratio > RATIO_AIM]
 
 
 def table(results: Results) -> str:
@@ -35,7 +35,7 @@ def table(results: Results) -> str:
     if results.cpu:
         rows = [(one.name, f"{one.product_us:.0f}", f"{one.bare_us:.0f}", f"{one.ratio:.2f}") for one in results.cpu]
         title = "CPU per enrollment, ports in memory, µs"
-        blocks.append(_block((title, "product", "bare cryptography", f"ratio (limit {RATIO_LIMIT})"), rows))
+        blocks.append(_block((title, "product", "bare cryptography", f"ratio (aim {RATIO_AIM})"), rows))
     if results.imports:
         rows_ms = [(one.name, f"{one.cpu_ms:.0f}") for one in results.imports]
         blocks.append(_block(("Imports in a fresh interpreter, ms of CPU", "median"), rows_ms))
@@ -72,7 +72,7 @@ def _block(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def build() -> str:
-    """Without profile-guided optimization (`--enable-optimizations`) Python code is slower, and the ratios are higher."""
+    """Without profile-guided optimization Python code is slower, and the ratios are higher."""
     optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     return "optimized" if optimized else "not optimized"
 

@@ -73,10 +73,14 @@ def choose_hub(device: DeviceId, hubs: Sequence[str]) -> str:
 def check_admitted(known: Snapshot, thumbprint: str) -> None:
     """Raises Forbidden for a device that is blocked, or whose presented certificate is revoked.
 
-    `thumbprint` is empty when DPS did not say which certificate the device presented.
+    `thumbprint` is empty when DPS did not say which certificate the device presented. An ECDSA signature can be
+    written in two ways, so a revoked certificate can be made to have a thumbprint that nobody knows: a device that
+    has a revoked certificate is let in with one that is known to be good, and with no other.
     """
     if known.device is not None and known.device.block is not Block.NONE:
         raise Forbidden("the device is blocked")
-    presented = known.by_thumbprint(thumbprint) if thumbprint else None
-    if presented is not None and presented.status == "revoked":
+    if not thumbprint or all(one.status == "issued" for one in known.certificates):
+        return
+    presented = known.by_thumbprint(thumbprint)
+    if presented is None or presented.status == "revoked":
         raise Forbidden("the certificate of the device has been revoked")

@@ -141,13 +141,17 @@ class Authority:
         return builder.sign(sign_with or self.key, SHA256())
 
     def by_hand(
-        self, *extensions: bytes, name: bytes = asn1.common_name(DEVICE), spki: bytes | None = None
+        self,
+        *extensions: bytes,
+        name: bytes = asn1.common_name(DEVICE),
+        spki: bytes | None = None,
+        serial: int = 5,
     ) -> x509.Certificate:
         """A device certificate of any form."""
         tbs = asn1.tlv(
             asn1.SEQUENCE,
             asn1.tlv(0xA0, asn1.integer(2)),
-            asn1.integer(5),
+            asn1.integer(serial),
             asn1.tlv(asn1.SEQUENCE, asn1.oid(asn1.ECDSA_SHA256)),
             self.name.public_bytes(),
             asn1.tlv(asn1.SEQUENCE, asn1.tlv(0x17, b"260101000000Z"), asn1.tlv(0x17, b"270101000000Z")),

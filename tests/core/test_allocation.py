@@ -4,20 +4,25 @@ import json
 from base64 import b64encode
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.allocation import Registration, check_admitted, choose_hub, parse_registration
+from shared.core.client_certificate import trust, verify
 from shared.core.errors import Forbidden, Malformed
 from shared.core.fleet import Block
 from shared.core.identity import device_id
-from tests.core.making import DEVICE, Authority
+from tests.core import asn1
+from tests.core.making import DEVICE, NOW, Authority
 from tests.core.profiles import device, ledger_certificate, snapshot
 
 HUBS = ["hub-1.azure-devices.net", "hub-2.azure-devices.net"]
-LEAF = Authority().issue()
+CA = Authority()
+LEAF = CA.issue()
 PEM = LEAF.public_bytes(Encoding.PEM).decode()
 SHA = LEAF.fingerprint(SHA256()).hex()
 
@@ -175,6 +180,27 @@ def test_a_revoked_certificate_is_turned_away_when_it_is_told_which_one_it_is() 
     for thumbprint in (SHA, SHA.upper(), known.certificates[0].certificate.thumbprint_sha1.upper()):
         with pytest.raises(Forbidden, match="revoked"):
             check_admitted(known, thumbprint)
+
+
+def rewritten(leaf: x509.Certificate) -> x509.Certificate:
+    """The same certificate with the other of the two ways to write its ECDSA signature."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    r, s = decode_dss_signature(leaf.signature)
+    signature = asn1.tlv(asn1.BIT_STRING, b"\x00", encode_dss_signature(r, order - s))
+    algorithm = asn1.tlv(asn1.SEQUENCE, asn1.oid(asn1.ECDSA_SHA256))
+    return x509.load_der_x509_certificate(asn1.tlv(asn1.SEQUENCE, leaf.tbs_certificate_bytes, algorithm, signature))
+
+
+def test_a_revoked_certificate_with_its_signature_rewritten_is_turned_away() -> None:
+    disguised = rewritten(LEAF)
+    thumbprint = disguised.fingerprint(SHA256()).hex()
+    verify(disguised, trust((CA.certificate,)), NOW)
+    assert thumbprint != SHA
+    good = CA.issue()
+    known = snapshot(device(), ledger_certificate(LEAF, "revoked"), ledger_certificate(good))
+    with pytest.raises(Forbidden, match="revoked"):
+        check_admitted(known, thumbprint)
+    check_admitted(known, good.fingerprint(SHA256()).hex())
 
 
 def test_everybody_else_is_let_in() -> None:

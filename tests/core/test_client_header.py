@@ -72,6 +72,13 @@ def test_is_malformed(value: str) -> None:
         parse_header(value)
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive:UserWarning")
+@pytest.mark.parametrize("serial", [0, -5])
+def test_a_serial_number_that_is_not_positive_is_malformed(serial: int) -> None:
+    with pytest.raises(Malformed, match="serial number"):
+        parse_header(header(CA.by_hand(serial=serial)))
+
+
 def test_a_certificate_made_by_hand_is_believed() -> None:
     verify(by_hand(), trust((CA.certificate,)), NOW)
 

@@ -107,9 +107,7 @@ def rules(key: str, digest: str) -> RequestRules:
 )
 def test_our_csrattrs_ask_for_a_key_and_a_hash_as_others_do(name: str, key: str, digest: str) -> None:
     (ours,) = der.values(est.csr_attributes(rules(key, digest)))
-    demand, signature = (item.raw for item in der.values(ours.content))
-    assert demand in attributes(name)
-    assert (signature in attributes(name)) == (name != "csrattrs/harkins01")
+    assert {item.raw for item in der.values(ours.content)} <= set(attributes(name))
 
 
 REQUESTS_BY_OTHERS = {

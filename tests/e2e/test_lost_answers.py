@@ -4,7 +4,6 @@ All devices ask first, one after the other, each met by its own fault. Then all 
 wait a little, so that DigiCert ONE is asked what it has before it is asked for more.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,7 +38,7 @@ class Aftermath:
 
 
 @pytest.fixture(scope="module")
-def aftermath(outside: Site) -> Iterator[dict[tuple[str, str], Aftermath]]:
+def aftermath(outside: Site) -> dict[tuple[str, str], Aftermath]:
     asked: dict[tuple[str, str], tuple[Newborn, Answer, list[str]]] = {}
     for label, kind in CASES:
         device = outside.newborn(f"lost-{label}-{kind.replace(' ', '-').replace('_', '-')}", label)
@@ -48,7 +47,7 @@ def aftermath(outside: Site) -> Iterator[dict[tuple[str, str], Aftermath]]:
         asked[label, kind] = device, device.ask(), device.on_the_books()
     with ThreadPoolExecutor(len(CASES)) as pool:
         again = list(pool.map(lambda case: asked[case][0].ask(), CASES))
-    yield {case: Aftermath(*asked[case], second) for case, second in zip(CASES, again, strict=True)}
+    return {case: Aftermath(*asked[case], second) for case, second in zip(CASES, again, strict=True)}
 
 
 @pytest.mark.usefixtures("sandbox")

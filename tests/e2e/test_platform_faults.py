@@ -11,8 +11,10 @@ from tests.e2e.est import PKCS10, Newborn, Site, eventually, leaf, ordinary, ref
 
 
 def test_without_key_vault_devices_go_on_with_what_was_read_before(site: Site) -> None:
+    before = site.newborn("vault-before", "rest")
+    before.has(before.ask())
     known = device.new_key("ec-p256")
-    leaf(site.enroll(None, ordinary("vault-before", known), headers=(PKCS10, site.passcode())))
+    leaf(site.enroll(None, ordinary("vault-before-too", known), headers=(PKCS10, site.passcode())))
     site.sandbox.fault("Key Vault", "status", times=1000, status=503)
     key = device.new_key("ec-p256")
     leaf(site.enroll(None, ordinary("vault-down", key), headers=(PKCS10, site.passcode())))

@@ -1,4 +1,4 @@
-"""DigiCert ONE says no, or nothing it should: what the device sees, and that asking again costs no second certificate."""
+"""DigiCert ONE says no, or nothing it should: what the device sees, and that asking again costs nothing more."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
