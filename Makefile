@@ -19,8 +19,9 @@ run: environment ## start the sandbox and take one device through its life, prin
 up: environment ## start the sandbox and keep it until Ctrl-C; prints READY and what to paste
 	@$(PY) -m sandbox up
 
-test: environment ## all tests
-	@$(PY) -m pytest
+test: environment ## all tests; every branch of core and flows must have been taken
+	@$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage report --fail-under=100
 
 check: static test ## format, lint, types and floors, then all tests
 

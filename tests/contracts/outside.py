@@ -51,13 +51,13 @@ def environment(sandbox: Running) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line)
 
 
-def _queues(credential: ManagedIdentityCredential, url: str) -> QueueServiceClient:
+def _queues(credential: ManagedIdentityCredential, url: str, options: dict[str, Any]) -> QueueServiceClient:
     return QueueServiceClient(
         url,
         credential,
         message_encode_policy=TextBase64EncodePolicy(),
         message_decode_policy=TextBase64DecodePolicy(),
-        **_QUICK,
+        **options,
     )
 
 
@@ -66,15 +66,17 @@ async def adapters(sandbox: Running) -> AsyncIterator[Outside]:
     """All adapters, closed at the end; the sandbox's environment is that of this process meanwhile."""
     settings = Settings.from_environment(environment(sandbox))
     known = profiles.load(settings.profiles_path, settings.hub_hosts)
+    # aiohttp has read SSL_CERT_FILE when it was imported, before there was a sandbox.
+    options = _QUICK | {"connection_verify": str(sandbox.tls_root)}
     async with AsyncExitStack() as stack:
-        credential = await stack.enter_async_context(ManagedIdentityCredential())
-        secret_client = await stack.enter_async_context(SecretClient(settings.key_vault_url, credential, **_QUICK))
+        credential = await stack.enter_async_context(ManagedIdentityCredential(**options))
+        secret_client = await stack.enter_async_context(SecretClient(settings.key_vault_url, credential, **options))
         tables = [
-            await stack.enter_async_context(TableServiceClient(url, credential=credential, **_QUICK))
+            await stack.enter_async_context(TableServiceClient(url, credential=credential, **options))
             for url in (settings.table_uri, f"{NOBODY}/devstoreaccount1")
         ]
         queues = [
-            await stack.enter_async_context(_queues(credential, url))
+            await stack.enter_async_context(_queues(credential, url, options))
             for url in (settings.queue_uri, f"{NOBODY}/devstoreaccount1")
         ]
         http = await stack.enter_async_context(digicert.client(tls.context()))

@@ -67,6 +67,15 @@ def test_the_leaf_is_found_among_its_chain_in_any_order() -> None:
         assert check_issued(candidates, request(), NOW) == LEAF
 
 
+def names(*dns: str) -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName([x509.DNSName(one) for one in dns])
+
+
+def test_the_ca_may_add_the_device_id_and_say_that_it_is_no_ca() -> None:
+    leaf = CA.issue(extensions=[names("device-1"), x509.BasicConstraints(ca=False, path_length=None)])
+    assert check_issued([leaf], request(), NOW) == leaf
+
+
 REFUSED = [
     pytest.param([], "another key", id="nothing"),
     pytest.param([CA.certificate], "another key", id="the CA alone"),
@@ -74,6 +83,9 @@ REFUSED = [
     pytest.param([CA.issue("device-2")], "changed the subject", id="another subject"),
     pytest.param([CA.issue(ends=NOW)], "not valid now", id="expired this moment"),
     pytest.param([CA.issue(begins=NOW + CLOCK_SKEW + timedelta(seconds=1))], "not valid now", id="not yet valid"),
+    pytest.param([CA.issue(extensions=[x509.BasicConstraints(ca=True, path_length=None)])], "says more", id="a CA"),
+    pytest.param([CA.issue(extensions=[names("device-1", "device-2")])], "says more", id="another device's name"),
+    pytest.param([CA.issue(extensions=[names("*")])], "cannot be read", id="a wildcard"),
     pytest.param([CA.by_hand(spki=ODD_KEY)], "cannot be read", id="a key that cannot be read"),
     pytest.param([CA.by_hand(name=asn1.common_name(b"\xe9", asn1.T61))], "cannot be read", id="an unreadable name"),
 ]

@@ -9,7 +9,8 @@ from shared.core.csr import SigningRequest, parse
 from shared.core.errors import Forbidden
 from shared.core.est import Operation
 from shared.core.identity import device_id
-from shared.core.policy import IssuedDevice, authorize, san
+from shared.core.names import certificate_san
+from shared.core.policy import IssuedDevice, authorize
 from tests.core import asn1
 from tests.core.making import DEVICE, Authority, raw_csr, request
 from tests.core.profiles import PROFILE, snapshot
@@ -83,5 +84,5 @@ def test_the_same_alternative_names_can_be_renewed_dns_names_in_any_case() -> No
 
 
 def test_a_certificate_without_alternative_name_has_none() -> None:
-    assert san(CA.issue()) == ()
-    assert san(alternatives(B, A)) == (("dns", "b"), ("dns", "a"))
+    assert certificate_san(CA.issue()) == ()
+    assert certificate_san(alternatives(B, A)) == (("dns", "b"), ("dns", "a"))

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.est import Newborn, Site, refused
+from sandbox.device import Identity, new_key
+from tests.e2e import wire
+from tests.e2e.est import PKCS10, Newborn, Site, eventually, ordinary, path, refused
 from tests.e2e.test_upstream_faults import plan
 from tests.e2e.wire import Answer
 
@@ -70,3 +72,28 @@ def test_asking_again_gets_the_certificate_and_no_second_one(
         assert result.books == [f"{certificate.serial_number:032X}"]
     repeated = result.device.has(result.device.ask())
     assert repeated == certificate
+
+
+def test_a_device_that_hangs_up_before_its_answer_gets_it_when_it_asks_again(site: Site) -> None:
+    device = site.newborn("hung-up")
+    with wire.connected(site.tls(device.factory)) as connection:
+        connection.sendall(wire.request("POST", path("simpleenroll"), device.body, (PKCS10,)))
+    assert eventually(device.on_the_books)
+    device.has(device.ask())
+
+
+def test_a_renewal_whose_answer_was_lost_is_found_again(site: Site) -> None:
+    """With the certificate of the device this time, so that it has another claim than its birth."""
+    renewals = []
+    for label in ("est", "rest", "individual"):
+        born = site.newborn(f"renewal-lost-{label}", label)
+        certified = Identity(born.key, (born.has(born.ask()),))
+        key = new_key("ec-p256")
+        renewal = Newborn(site, label, key, certified, ordinary(born.factory.name, key))
+        plan(site, "est" if label == "individual" else label, "lose_answer")
+        refused(renewal.ask(), 504, "send the same request again")
+        assert len(renewal.on_the_books()) == 1
+        renewals.append(renewal)
+    with ThreadPoolExecutor(len(renewals)) as pool:
+        for renewal, answer in zip(renewals, pool.map(lambda one: one.ask(), renewals), strict=True):
+            renewal.has(answer)

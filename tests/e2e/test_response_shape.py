@@ -1,6 +1,7 @@
 """The shape of every answer, to the byte: the profile that libest, strongSwan, Bouncy Castle and certd can all read."""
 
 import base64
+import ssl
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from sandbox import device
-from tests.e2e.est import Site, leaf, ordinary, path, refused
+from tests.e2e import wire
+from tests.e2e.est import PKCS10, Site, leaf, ordinary, path, refused
 from tests.e2e.wire import Answer
 
 CERTS_ONLY = "application/pkcs7-mime; smime-type=certs-only"
@@ -123,10 +125,35 @@ def test_an_error_has_no_more_headers_than_it_needs(site: Site) -> None:
 
 
 def test_the_command_lines_of_the_field_read_the_answers(site: Site, tmp_path: Path) -> None:
-    """`openssl base64 -d` wants lines and `-A` wants none; both fail without a word on the other form."""
+    """`openssl base64 -d` wants lines and `-A` wants none; both fail without a word."""
     for label, flag in (("est", []), ("unwrapped", ["-A"])):
         body = site.call("GET", path("cacerts", label)).body
         (tmp_path / label).write_bytes(body)
         command = ["openssl", "base64", "-d", *flag, "-in", str(tmp_path / label)]
         decoded = subprocess.run(command, capture_output=True, timeout=20, check=True).stdout
         assert decoded == base64.b64decode(b"".join(body.split()))
+
+
+def test_one_connection_serves_many_requests_also_when_they_do_not_wait(site: Site) -> None:
+    newborn = site.newborn("shape-kept-alive")
+    post = wire.request("POST", path("simpleenroll"), newborn.body, (PKCS10,))
+    get = wire.request("GET", path("cacerts"))
+    with wire.connected(site.tls(newborn.factory)) as connection:
+        for raw in (get, post, get):
+            connection.sendall(raw)
+            assert wire.read(connection).status == 200
+        connection.sendall(get)
+        assert wire.read(connection).status == 200
+    closing = wire.request("GET", path("cacerts"), b"", [("Connection", "close")])
+    with wire.connected(site.tls()) as connection:
+        connection.sendall(closing)
+        assert wire.read(connection).status == 200
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_1_2_and_1_3_carry_a_client_certificate(site: Site, version: ssl.TLSVersion) -> None:
+    newborn = site.newborn(f"shape-{version.name.lower().replace('_', '-')}")
+    tls = device.tls_context(site.sandbox.tls_root, newborn.factory)
+    tls.minimum_version = tls.maximum_version = version
+    newborn.has(wire.send(tls, wire.request("POST", path("simpleenroll"), newborn.body, (PKCS10,))))
