@@ -19,8 +19,9 @@ run: environment ## start the sandbox and take one device through its life, prin
 up: environment ## start the sandbox and keep it until Ctrl-C; prints READY and what to paste
 	@$(PY) -m sandbox up
 
-test: environment ## all tests
-	@$(PY) -m pytest
+test: environment ## all tests; every branch of core and flows must have been taken
+	@$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage report --fail-under=100
 
 check: static test ## format, lint, types and floors, then all tests
 
@@ -30,7 +31,7 @@ static: environment ## the part of check that runs nothing
 	@$(PY) -m mypy
 	@$(PY) $(VENV)/bin/lint-imports --no-logo
 
-bench: environment ## measure, and compare with the limits
+bench: environment ## measure, print a table, keep it in .bench/
 	@$(PY) -m benchmarks
 
 LOCK := -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
@@ -63,6 +64,7 @@ environment:
 # A name on PATH may be a pyenv shim that cannot run, or another version: each candidate is asked. What is not on PATH
 # may lie where pyenv, uv, Homebrew, a distribution or a build machine puts it.
 ELSEWHERE := "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13 \
+	$$(eval echo "~$$(id -un)")/.pyenv/versions/3.13*/bin/python3.13 \
 	"$$HOME"/.local/share/uv/python/cpython-3.13*/bin/python3.13
 SYSTEM := /usr/local/bin/python3.13 /usr/bin/python3.13 /opt/homebrew/bin/python3.13 \
 	/opt/python*/bin/python3.13 /opt/*/3.13*/bin/python3.13 /opt/*/*/3.13*/*/bin/python3.13

@@ -1,6 +1,6 @@
 """`python -m benchmarks [cpu] [imports] [load]`: measure, print a table, keep it in `.bench/results.json`.
 
-Without arguments everything is measured, in less than four minutes. The exit status is 1 when a limit is not kept.
+Without arguments everything is measured, in less than four minutes. Nothing here passes or fails.
 """
 
 import argparse
@@ -32,10 +32,9 @@ def main(arguments: list[str]) -> int:
         print(f"the sandbox did not start: {error}", file=sys.stderr)
         return 1
     print(f"\n{report.table(results)}\nwritten to {report.write(results)}")
-    broken = report.broken(results)
-    for line in broken:
-        print(f"over the limit: {line}", file=sys.stderr)
-    return 1 if broken else 0
+    for line in report.above_aim(results):
+        print(f"above the aim: {line}")
+    return 0
 
 
 def _progress(began: float, line: str) -> None:

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from statistics import median
 
 from cryptography import x509
@@ -20,7 +19,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyB
 from benchmarks import material
 from benchmarks.material import Authorities, Prepared
 from functions import est
-from shared import telemetry
+from shared import telemetry, wiring
 from shared.flows.application import Application
 
 DEVICES = 16
@@ -117,7 +116,7 @@ def bare(one: Prepared, issuer: x509.Certificate, store: Store) -> bytes:
         raise RuntimeError("the request is not signed by its key")
     if one.client:
         client = x509.load_der_x509_certificate(one.client)
-        PolicyBuilder().store(store).time(datetime.now(UTC)).extension_policies(
+        PolicyBuilder().store(store).time(wiring.now()).extension_policies(
             ee_policy=LEAF, ca_policy=CA
         ).build_client_verifier().verify(client, [])
     issued = x509.load_der_x509_certificate(one.issued)

@@ -8,7 +8,6 @@ import base64
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from statistics import quantiles
 
 from cryptography import x509
@@ -19,6 +18,7 @@ from benchmarks.client import Done, Job
 from benchmarks.world import Running
 from sandbox import device, mint, pki, profiles
 from sandbox.device import Identity
+from sandbox.world import Clock
 
 EDGE = "https://127.0.0.1:8443/.well-known/est/simpleenroll"
 DIGICERT = f"https://localhost:9443/.well-known/est/{profiles.EST_PROFILE}/simpleenroll"
@@ -110,7 +110,7 @@ def _job(way: Way, factory: pki.Authority, name: str, plain: ssl.SSLContext) -> 
     if way.keep:
         return Job(plain, raw)
     key = device.new_key("ec-p256")
-    held = pki.issue_leaf(factory, name, key.public_key(), datetime.now(UTC))
+    held = pki.issue_leaf(factory, name, key.public_key(), Clock().now())
     return Job(device.tls_context(world.STATE / "tls-root.pem", Identity(key, (held,))), raw)
 
 

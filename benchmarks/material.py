@@ -1,10 +1,9 @@
-"""What the CPU benchmark works on: authorities, devices with their requests, and an application over ports in memory."""
+"""What the CPU benchmark works on: authorities, devices with their requests, an application over ports in memory."""
 
 import base64
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import azure.functions as func
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from benchmarks.ports import FixedChain, FixedSecrets, ForgetfulLedger, Nobody, PreparedUpstream
 from sandbox import device, pki
+from sandbox.world import Clock
 from shared import profiles, wiring
 from shared.core.certificate import certificate
 from shared.core.fleet import Device, LedgerCertificate, Snapshot
@@ -73,13 +73,13 @@ class Prepared:
 
 
 def authorities() -> Authorities:
-    now = datetime.now(UTC)
+    now = Clock().now()
     return Authorities(pki.factory_authority(now), pki.issuing_hierarchy(now))
 
 
 def prepare(made: Authorities, name: str, kind: str, presents: str) -> Prepared:
     """`kind` is that of the device's keys; `presents` is `factory`, `issued` or `passcode`."""
-    now = datetime.now(UTC)
+    now = Clock().now()
     key = device.new_key(kind)
     issued = pki.issue_leaf(made.hierarchy.ica, name, key.public_key(), now)
     client, snapshot = b"", Snapshot()

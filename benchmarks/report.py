@@ -4,16 +4,17 @@ import importlib.metadata
 import json
 import os
 import platform
+import sysconfig
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from benchmarks import cpu, imports, load
 
 PLACE: Final = Path(".bench") / "results.json"
-RATIO_LIMIT: Final = 2.0
+RATIO_AIM: Final = 2.0
 PACKAGES: Final = ("azure-functions", "azure-data-tables", "cryptography", "httpx")
 
 
@@ -24,17 +25,17 @@ class Results:
     load: list[load.Figure]
 
 
-def broken(results: Results) -> list[str]:
-    """The figures that are over their limit. Only ratios have one: times are those of a machine and its day."""
-    return [f"{one.name}: {one.ratio:.2f} > {RATIO_LIMIT}" for one in results.cpu if one.ratio > RATIO_LIMIT]
+def above_aim(results: Results) -> list[str]:
+    """The figures above their aim. Only ratios have one: times are those of a machine and its day."""
+    return [f"{one.name}: {one.ratio:.2f} > {RATIO_AIM}" for one in results.cpu if one.ratio > RATIO_AIM]
 
 
 def table(results: Results) -> str:
-    blocks = []
+    blocks = [f"Python {platform.python_version()} ({build()} build), {os.cpu_count()} cores, {platform.platform()}"]
     if results.cpu:
         rows = [(one.name, f"{one.product_us:.0f}", f"{one.bare_us:.0f}", f"{one.ratio:.2f}") for one in results.cpu]
         title = "CPU per enrollment, ports in memory, µs"
-        blocks.append(_block((title, "product", "bare cryptography", f"ratio (limit {RATIO_LIMIT})"), rows))
+        blocks.append(_block((title, "product", "bare cryptography", f"ratio (aim {RATIO_AIM})"), rows))
     if results.imports:
         rows_ms = [(one.name, f"{one.cpu_ms:.0f}") for one in results.imports]
         blocks.append(_block(("Imports in a fresh interpreter, ms of CPU", "median"), rows_ms))
@@ -70,10 +71,17 @@ def _block(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join([shown[0], "-" * max(map(len, shown)), *shown[1:]])
 
 
+def build() -> str:
+    """Without profile-guided optimization Python code is slower, and the ratios are higher."""
+    optimized = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return "optimized" if optimized else "not optimized"
+
+
 def write(results: Results) -> Path:
     content = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
+        "python_build": build(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},

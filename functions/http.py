@@ -90,7 +90,7 @@ async def client_certificate(application: Application, req: func.HttpRequest) ->
     if value and application.front_end_secret_name:
         proof = await application.secrets.get(application.front_end_secret_name)
         given = req.headers.get(FRONT_END_PROOF, "")
-        if not hmac.compare_digest(given.encode(), proof.strip().encode()):
+        if not hmac.compare_digest(given.encode(errors="surrogateescape"), proof.strip().encode()):
             raise Forbidden("not allowed", cause="a client certificate header without the front end's secret")
     return value
 

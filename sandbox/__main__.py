@@ -60,4 +60,7 @@ def failed(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # Ctrl-C before the command listens for it
+        sys.exit(130)

@@ -22,15 +22,16 @@ def setup() -> None:
 
 def event(name: str, fields: Mapping[str, object], level: int = logging.INFO) -> None:
     """Log one event. Fields that are None or empty are left out."""
-    shown = {key: _plain(value) for key, value in fields.items() if value not in (None, "")}
-    LOGGER.log(level, json.dumps({"event": name, **shown}, ensure_ascii=True))
+    if LOGGER.isEnabledFor(level):
+        shown = {key: _plain(value) for key, value in fields.items() if value is not None and value != ""}
+        LOGGER.log(level, "%s", json.dumps({"event": name, **shown}))
 
 
 def _plain(value: object) -> object:
-    match value:
-        case bool() | int() | float():
-            return value
-        case datetime():
-            return value.astimezone(UTC).isoformat()
-        case _:
-            return str(value)[:_LONGEST]
+    if isinstance(value, str):
+        return value[:_LONGEST]
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return str(value)[:_LONGEST]

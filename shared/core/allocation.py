@@ -123,6 +123,8 @@ def check_admitted(known: Snapshot, profile: Profile, thumbprint: str, now: date
     """Raises Forbidden, with a reason that DPS shows, for a device that is not let in.
 
     `thumbprint` is empty when DPS did not say which certificate the device presented; then one that is good is enough.
+    An ECDSA signature can be written in two ways, so a revoked certificate can be made to have a thumbprint that nobody
+    knows: a device that has a revoked certificate is let in with one that is known, and with no other.
     """
     device = known.device
     if device is None and profile.unknown_devices == "manifest":
@@ -130,6 +132,8 @@ def check_admitted(known: Snapshot, profile: Profile, thumbprint: str, now: date
     if device is not None and device.block is not Block.NONE:
         raise Forbidden("the device is blocked")
     presented = known.by_thumbprint(thumbprint) if thumbprint else None
+    if thumbprint and presented is None and any(one.status == "revoked" for one in known.certificates):
+        raise Forbidden("the certificate of the device has been revoked")
     candidates = [presented] if presented else [] if thumbprint else list(known.certificates)
     problems = [_problem(one, profile, now) for one in candidates]
     if problems and all(problems):

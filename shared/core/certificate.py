@@ -8,6 +8,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from shared.core import names
 from shared.core.csr import SigningRequest
 from shared.core.errors import UpstreamRefused
 
@@ -83,7 +84,21 @@ def _check_issued(candidates: list[x509.Certificate], request: SigningRequest, n
         )
     if not leaf.not_valid_before_utc - CLOCK_SKEW <= now < leaf.not_valid_after_utc:
         raise UpstreamRefused("the CA answered with a certificate that is not valid now", cause=_validity(leaf))
+    granted = {*request.san, ("dns", request.common_name.lower())}
+    if is_ca(leaf) or not granted.issuperset(names.certificate_san(leaf)):
+        raise UpstreamRefused(
+            "the CA answered with a certificate that says more than was asked for",
+            cause=f"CA: {is_ca(leaf)}, subjectAltName: {names.certificate_san(leaf)}",
+        )
     return leaf
+
+
+def is_ca(one: x509.Certificate) -> bool:
+    """Whether the certificate is that of a CA (RFC 5280 §4.2.1.9)."""
+    try:
+        return bool(one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except x509.ExtensionNotFound:
+        return False
 
 
 def is_issued_by(leaf: x509.Certificate, authorities: tuple[x509.Certificate, ...]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from shared.core.certificate import is_issued_by
+from shared.core.certificate import is_ca, is_issued_by
 from shared.core.errors import UpstreamRefused
 
 
@@ -29,7 +29,7 @@ def _check_chain(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certifi
     if not roots:
         raise UpstreamRefused("the CA's chain has no root", cause=f"{len(unique)} certificates")
     for one in unique:
-        if not _is_ca(one):
+        if not is_ca(one):
             raise UpstreamRefused(
                 "the CA's chain holds a certificate that is no CA", cause=one.subject.rfc4514_string()
             )
@@ -42,10 +42,3 @@ def issuing(certificates: tuple[x509.Certificate, ...]) -> tuple[x509.Certificat
     """The CAs of the chain that may have issued device certificates: all but the roots, or the root alone."""
     below = tuple(one for one in certificates if one.issuer != one.subject)
     return below or certificates
-
-
-def _is_ca(one: x509.Certificate) -> bool:
-    try:
-        return bool(one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except x509.ExtensionNotFound:
-        return False

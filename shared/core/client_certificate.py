@@ -64,9 +64,12 @@ def parse_header(value: str) -> x509.Certificate:
     text = armoured[1] if armoured else value
     try:
         decoded = binascii.a2b_base64("".join(text.split()), strict_mode=True)
-        return x509.load_der_x509_certificate(decoded)
+        loaded = x509.load_der_x509_certificate(decoded)
     except (ValueError, x509.InvalidVersion) as error:  # binascii.Error and non-ASCII text are ValueErrors too
         raise Malformed("the client certificate cannot be read") from error
+    if loaded.serial_number < 1:
+        raise Malformed("the client certificate's serial number is not positive (RFC 5280 section 4.1.2.2)")
+    return loaded
 
 
 def verify(leaf: x509.Certificate, anchors: Trust, now: datetime) -> None:

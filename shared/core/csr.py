@@ -115,10 +115,11 @@ def _parse(request: bytes) -> SigningRequest:
     if not csr.is_signature_valid:
         raise Malformed("the request's signature does not match its public key")
     _check_strings(subject)
-    common_name, subject_attributes = names.check_subject(csr.subject)
+    name = csr.subject  # read anew at each access
+    common_name, subject_attributes = names.check_subject(name)
     return SigningRequest(
         der=request,
-        subject=csr.subject,
+        subject=name,
         common_name=common_name,
         subject_attributes=subject_attributes,
         san=_check_extensions(csr.extensions),

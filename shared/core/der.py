@@ -4,15 +4,14 @@ It is used only on bytes that `cryptography` has already accepted as strict DER,
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.core.errors import Malformed
 
 OID, SEQUENCE, SET, CONTEXT_0 = 0x06, 0x30, 0x31, 0xA0
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """One tag, length and content; `raw` is all three."""
 
     tag: int

@@ -67,10 +67,11 @@ def route(path: str) -> Route:
     """
     base, separator, rest = path.rpartition(PREFIX)
     label, slash, name = rest.rpartition("/")
-    if base and not slash:
-        label, slash = base.removeprefix(PREFIX[:-1]).removeprefix("/"), "/"
-    elif base:
-        raise NotFound(NO_PATH)
+    if base:
+        before = PREFIX if base.startswith(PREFIX) else "/"
+        if slash or not base.startswith(before):
+            raise NotFound(NO_PATH)
+        label, slash = base.removeprefix(before), "/"
     operation = _OPERATIONS.get(name)
     if not separator or operation is None or (slash and not is_label(label)):
         raise NotFound(NO_PATH)

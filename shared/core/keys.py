@@ -32,6 +32,8 @@ _ROCA_PRIMES: Final = _SMALL_PRIMES[:38]
 _ROCA_POWERS: Final = tuple(frozenset(pow(65537, power, prime) for power in range(prime)) for prime in _ROCA_PRIMES)
 
 _FERMAT_ROUNDS: Final = 100
+_SIEVE: Final = 16 * 9 * 5 * 7
+_SQUARES: Final = frozenset(root * root % _SIEVE for root in range(_SIEVE))
 
 type PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -71,15 +73,18 @@ def _is_roca(modulus: int) -> bool:
 
 
 def _has_close_primes(modulus: int) -> bool:
-    """Fermat's factorization, a hundred rounds (BR 6.1.1.3)."""
-    a = math.isqrt(modulus)
-    if a * a < modulus:
-        a += 1
-    difference = a * a - modulus
-    for _ in range(_FERMAT_ROUNDS):
-        # A square is 0, 1, 4 or 9 modulo 16: the costly root is taken for a quarter of the rounds only.
-        if difference & 15 in (0, 1, 4, 9) and math.isqrt(difference) ** 2 == difference:
-            return True
-        difference += 2 * a + 1
-        a += 1
-    return False
+    """Fermat's factorization, a hundred rounds (BR 6.1.1.3): whether a square less the modulus is a square.
+
+    Squares leave few remainders, so all but a few rounds are decided on small numbers alone.
+    """
+    start = math.isqrt(modulus - 1) + 1
+    first, rest = start % _SIEVE, modulus % _SIEVE
+    return any(
+        _is_square((start + step) ** 2 - modulus)
+        for step in range(_FERMAT_ROUNDS)
+        if ((first + step) ** 2 - rest) % _SIEVE in _SQUARES
+    )
+
+
+def _is_square(number: int) -> bool:
+    return math.isqrt(number) ** 2 == number

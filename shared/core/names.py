@@ -87,3 +87,11 @@ def _plain(value: str) -> str:
     if not is_plain(value):
         raise Malformed("subjectAltName holds control or invisible characters")
     return value
+
+
+def certificate_san(certificate: x509.Certificate) -> tuple[tuple[str, str], ...]:
+    """A certificate's subjectAltName as a signing request shows its own; empty when it has none. Raises Malformed."""
+    try:
+        return check_san(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return ()

@@ -170,17 +170,8 @@ def _check_same_names(renewed: x509.Certificate, request: SigningRequest) -> Non
     """
     if renewed.subject.public_bytes() != request.subject.public_bytes():
         raise Forbidden("the subject differs from that of the certificate being renewed")
-    if san(renewed) != request.san:
+    if names.certificate_san(renewed) != request.san:
         raise Forbidden("subjectAltName differs from that of the certificate being renewed")
-
-
-def san(certificate: x509.Certificate) -> tuple[tuple[str, str], ...]:
-    """The certificate's subjectAltName as a signing request shows its own; empty when it has none."""
-    try:
-        value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    return names.check_san(value)
 
 
 def claim_key(profile: Profile, request: SigningRequest, renews: str) -> str:

@@ -123,7 +123,8 @@ class Enroll:
         key = claim_key(profile, request, presented)
 
         def admit(known: Snapshot) -> LedgerCertificate | None:
-            seen = self._as_when_first_asked(profile, known) if operation is Operation.SIMPLEENROLL else known
+            # A request that was answered may be repeated, as long as it would be given that same answer.
+            seen = known if self.once.answered(profile, known) else replace(known, claim=None)
             return authorize(profile, operation, principal, request, seen)
 
         known = await self.once.ledger.load(asked, key)
@@ -135,11 +136,6 @@ class Enroll:
         if isinstance(profile.dps, IndividualEnrollment):
             await self.provision.place_soon(asked, profile, outcome.certificate, _in_use(principal, known, renewed))
         return Enrolled(asked, principal, outcome)
-
-    def _as_when_first_asked(self, profile: Profile, known: Snapshot) -> Snapshot:
-        """Without what this very request has led to: its answer may be lost, and it must then get the same again."""
-        answered = self.once.answered(profile, known)
-        return replace(known, certificates=tuple(one for one in known.certificates if one is not answered))
 
     async def authenticate(self, profile: Profile, presented: Presented) -> Principal:
         """Who asks. Raises Malformed, Unauthenticated, Forbidden.

@@ -121,8 +121,9 @@ async def test_a_topic_that_refuses_us_is_for_the_operator(subject: Subject, dev
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_a_topic_that_is_down_takes_the_events_later(subject: Subject, device: DeviceId, status: int) -> None:
     assert subject.real is not None
-    subject.real.sandbox.fault("Event Grid", "status", path="/api/events", status=status, times=2)
+    subject.real.sandbox.fault("Event Grid", "status", path="/api/events", status=status, times=9)
     with pytest.raises(Unavailable):
         await subject.announcements.publish(some(device))
+    subject.real.sandbox.control("DELETE", "/faults")
     await subject.announcements.publish(some(device))
     assert subject.arrived() == some(device)

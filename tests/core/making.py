@@ -140,6 +140,27 @@ class Authority:
             builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         return builder.sign(sign_with or self.key, SHA256())
 
+    def by_hand(
+        self,
+        *extensions: bytes,
+        name: bytes = asn1.common_name(DEVICE),
+        spki: bytes | None = None,
+        serial: int = 5,
+    ) -> x509.Certificate:
+        """A device certificate of any form."""
+        tbs = asn1.tlv(
+            asn1.SEQUENCE,
+            asn1.tlv(0xA0, asn1.integer(2)),
+            asn1.integer(serial),
+            asn1.tlv(asn1.SEQUENCE, asn1.oid(asn1.ECDSA_SHA256)),
+            self.name.public_bytes(),
+            asn1.tlv(asn1.SEQUENCE, asn1.tlv(0x17, b"260101000000Z"), asn1.tlv(0x17, b"270101000000Z")),
+            name,
+            spki or spki_of(ec_key()),
+            *([asn1.tlv(0xA3, asn1.tlv(asn1.SEQUENCE, *extensions))] if extensions else []),
+        )
+        return x509.load_der_x509_certificate(signed(tbs, self.key))
+
 
 def _builder(
     name: x509.Name, issuer: x509.Name, key: object, begins: datetime, ends: datetime, *, serial: int | None = None

@@ -76,6 +76,11 @@ class Site:
     ) -> Answer:
         return self.call("POST", path(operation, label), body, headers, identity)
 
+    def newborn(self, name: str, label: str = "") -> "Newborn":
+        """A device that is about to ask for its first certificate, with a key that nobody has seen yet."""
+        key = device.new_key("ec-p256")
+        return Newborn(self, label, key, self.identity(name), ordinary(name, key))
+
     def passcode(self, text: str = "") -> tuple[str, str]:
         return "Authorization", "Basic " + base64.b64encode((text or self.sandbox.passcode).encode()).decode()
 
@@ -107,6 +112,33 @@ class Site:
         return [
             entry for entry in entries if wanted in ("", entry["spki_sha256"]) and name in ("", entry["common_name"])
         ]
+
+
+@dataclass(frozen=True)
+class Newborn:
+    """A device that asks, and asks again: always the same request."""
+
+    site: Site
+    label: str
+    key: Key
+    factory: Identity
+    body: bytes
+
+    def ask(self) -> Answer:
+        return self.site.enroll(self.factory, self.body, self.label)
+
+    def on_the_books(self) -> list[str]:
+        """The serial numbers of good certificates for this device and its key at DigiCert ONE."""
+        return [
+            entry["serial"] for entry in self.site.issued(self.key, self.factory.name) if entry["status"] == "ISSUED"
+        ]
+
+    def has(self, answer: Answer) -> x509.Certificate:
+        """The certificate of the answer: for this key, and the only one that was ever issued for it."""
+        certificate = leaf(answer)
+        assert certificate.public_key() == self.key.public_key()
+        assert self.on_the_books() == [f"{certificate.serial_number:032X}"]
+        return certificate
 
 
 def is_order(entry: dict[str, Any]) -> bool:
@@ -154,6 +186,7 @@ def refused(answer: Answer, status: int, words: str = "", *, head: bool = False)
         assert 1 <= int(answer.header("Retry-After")) <= 86_400
     if status == 401:
         assert answer.header("WWW-Authenticate") == 'Basic realm="est", charset="UTF-8"'
+    assert not answer.values("Transfer-Encoding"), "libest and strongSwan cannot read it"
     if head:
         assert int(answer.header("Content-Length")) > 0
         return

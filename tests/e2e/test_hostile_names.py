@@ -1,6 +1,7 @@
 """Attributes, extensions and names that a request must not hold: doubled, malformed, deceiving, or someone else's."""
 
 import functools
+import json
 
 import pytest
 
@@ -165,3 +166,17 @@ def test_11_deep_nesting_is_harmless(site: Site, hostile: Identity) -> None:
         refused(site.enroll(hostile, encoded(nested)), 400)
         attribute_ = attribute(oid("1.2.3.4"), nested)
         refused(site.enroll(hostile, encoded(csr.request(attributes=attribute_))), 400, "other than extensionRequest")
+
+
+def test_a_name_cannot_forge_a_line_of_the_log(site: Site, hostile: Identity) -> None:
+    for name_ in ('x\n{"event": "forged"}', 'x", "event": "forged', "x\x1b[2J"):
+        with site.nothing_issued():
+            answer = site.enroll(hostile, encoded(with_subject(common_name(name_))))
+            assert answer.status in {400, 403}
+    answer = site.call("GET", "/.well-known/est/a%0a%7B%22event%22:%22forged%22%7D/cacerts")
+    refused(answer, 404)
+    log = (site.sandbox.state / "logs" / "host.log").read_text()
+    records = [json.loads(line) for line in log.splitlines() if line.startswith('{"event"')]
+    assert records
+    assert not [record for record in records if record["event"] == "forged"]
+    assert "\x1b" not in log

@@ -1,6 +1,6 @@
 """Keys and proofs that must not be certified: broken signatures, weak or disguised keys, forgotten algorithms.
 
-Everything else about these requests is right: the transport, the credentials, and (where one can be made) the signature.
+Everything else about these requests is right: the transport, the credentials, and where possible the signature.
 """
 
 import hashlib

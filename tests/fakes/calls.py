@@ -1,7 +1,7 @@
 """Every call of a port, in order; any of them may be made to end badly, before its work is done or after."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,10 +26,14 @@ class Fault:
 
 @dataclass
 class Calls:
-    """What the fakes share. `made` are the names of the calls, `faults` what is still to happen."""
+    """What the fakes share. `made` are the names of the calls, `faults` what is still to happen.
+
+    `meanwhile` is what others do during calls of a name, before their work is done.
+    """
 
     made: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    meanwhile: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
     def fail(self, name: str, error: Callable[[], BaseException], *, moment: Moment = "before", times: int = 1) -> None:
         """The next calls of `name` fail."""
@@ -49,6 +53,8 @@ class Calls:
         self.made.append(name)
         await asyncio.sleep(0)
         self._strike(name, number, "before")
+        if name in self.meanwhile:
+            await self.meanwhile[name]()
         yield
         await asyncio.sleep(0)
         self._strike(name, number, "after")

@@ -115,7 +115,8 @@ async def test_each_new_key_is_a_new_certificate_until_the_daily_limit() -> None
 async def test_the_limit_does_not_hinder_a_certificate_that_is_there() -> None:
     world = fakes(daily_limit=1)
     device = world.device()
-    assert await world.birth(device) == await world.birth(device)
+    first = await world.birth(device)
+    assert await world.birth(device) == first
 
 
 async def test_the_limit_ends_at_midnight_utc_and_is_each_devices_own() -> None:

@@ -74,7 +74,7 @@ async def test_digicert_one_is_told_which_certificate_is_renewed(world: Fakes) -
 async def test_a_certificate_that_the_ledger_has_forgotten_still_renews(world: Fakes) -> None:
     device = await alive(world)
     world.ledger.rows.clear()
-    assert await world.birth(device.with_new_key(), Operation.SIMPLEREENROLL)
+    await world.birth(device.with_new_key(), Operation.SIMPLEREENROLL)
     assert world.upstream.renewed == ["", ""]
 
 
@@ -82,7 +82,7 @@ async def test_names_cannot_change_at_simplereenroll(world: Fakes) -> None:
     device = await alive(world)
     with pytest.raises(Forbidden, match="subjectAltName differs"):
         await world.post(replace(device, san="dev-1"), Operation.SIMPLEREENROLL)
-    assert await world.birth(replace(device, san="dev-1"))
+    await world.birth(replace(device, san="dev-1"))
 
 
 async def test_a_renewal_by_passcode_finds_what_it_renews_in_the_ledger() -> None:
@@ -100,7 +100,7 @@ async def test_an_old_certificate_renews_as_long_as_it_is_valid(world: Fakes) ->
     device = await alive(world)
     await world.birth(device.with_new_key())
     world.clock.forward(days=89)
-    assert await world.birth(device.with_new_key())
+    await world.birth(device.with_new_key())
     world.clock.forward(days=2)
     with pytest.raises(Exception, match="has expired"):
         await world.post(device.with_new_key())

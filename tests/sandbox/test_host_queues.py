@@ -1,16 +1,14 @@
-"""Queue triggers and outputs of the function host, against a real Azurite.
+"""Queue triggers and outputs of the function host, against a real Azurite on ports of its own."""
 
-AZURITE_QUEUE_URI names the queue service of a running Azurite (`https://127.0.0.1:10001/devstoreaccount1`, started
-with `--oauth basic`), SSL_CERT_FILE the root that its certificate leads to.
-"""
-
-import asyncio
 import base64
 import json
-import os
+import socket
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,21 +21,50 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueMessage
 
-from sandbox.host.host_json import Queues
-from sandbox.host.index import Datum, Function, Outcome
-from sandbox.host.invoke import Invoker
-from sandbox.host.queues import Listener, Storage
+import sandbox.azurite
+from sandbox import pki, probes
+from tests.conftest import REPOSITORY
 from tests.sandbox.host_app.process import APP, HostProcess, running, until
 
-URI = os.environ.get("AZURITE_QUEUE_URI", "")  # noqa: TID251 - how the one who runs the tests names it
-ROOT = os.environ.get("SSL_CERT_FILE", "")  # noqa: TID251
 
-pytestmark = pytest.mark.skipif(not URI, reason="AZURITE_QUEUE_URI names no Azurite")
+@dataclass(frozen=True)
+class Azurite:
+    """A queue service and the root that its certificate leads to."""
+
+    uri: str
+    root: str
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    directory = tmp_path_factory.mktemp("azurite")
+    root = pki.tls_root()
+    certificate, key = pki.server_certificate(root)
+    for name, text in (
+        ("root.pem", pki.certificate_pem(root.certificate)),
+        ("server.pem", pki.certificate_pem(certificate)),
+        ("server.key", pki.key_pem(key)),
+    ):
+        (directory / name).write_text(text)
+    services = {service: free_port() for service in ("blob", "queue", "table")}
+    installed = sandbox.azurite.install(print)
+    command = sandbox.azurite.command(installed, directory / "server.pem", directory / "server.key", services)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        until(lambda: probes.taken(services["queue"]), bool)
+        yield Azurite(f"https://127.0.0.1:{services['queue']}/devstoreaccount1", str(directory / "root.pem"))
+        assert process.stdin is not None
+        process.stdin.close()  # the end of its input ends it
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def token() -> AccessToken:
     """Azurite checks audience, issuer and times of a token, not its signature."""
-    now = int(time.time())  # noqa: TID251
+    now = int(time.time())
     issuer = f"https://sts.windows.net/{uuid.UUID(int=1)}/"
     claims = {"aud": "https://storage.azure.com", "iss": issuer, "nbf": now - 5, "iat": now - 5, "exp": now + 3600}
     return AccessToken(jwt.encode(claims, "k" * 32), now + 3600)
@@ -83,18 +110,22 @@ def name() -> str:
 
 
 @pytest.fixture
-def host(identity: str, name: str, tmp_path: Path) -> Iterator[HostProcess]:
-    settings = {"QUEUE_NAME": name, "IDENTITY_ENDPOINT": identity, "SSL_CERT_FILE": ROOT}
-    with running(tmp_path, APP, STORAGE__queueServiceUri=URI, **settings) as host:
+def host(azurite: Azurite, identity: str, name: str, tmp_path: Path) -> Iterator[HostProcess]:
+    settings = {"QUEUE_NAME": name, "IDENTITY_ENDPOINT": identity, "SSL_CERT_FILE": azurite.root}
+    with running(tmp_path, APP, STORAGE__queueServiceUri=azurite.uri, **settings) as host:
         yield host
 
 
 @pytest.fixture
-def queue(host: HostProcess, name: str) -> Iterator[Callable[[str], QueueClient]]:  # noqa: ARG001 - the host creates it
+def queue(
+    azurite: Azurite,
+    host: HostProcess,  # noqa: ARG001 - the host creates it
+    name: str,
+) -> Iterator[Callable[[str], QueueClient]]:
     clients: list[QueueClient] = []
 
     def client(suffix: str = "") -> QueueClient:
-        clients.append(QueueClient(URI, name + suffix, credential=Credential(), connection_verify=ROOT))
+        clients.append(QueueClient(azurite.uri, name + suffix, credential=Credential(), connection_verify=azurite.root))
         return clients[-1]
 
     yield client
@@ -193,34 +224,18 @@ def test_storage_works_on_when_the_clock_of_the_app_is_moved(
         until(lambda: [entry.get("queue", "") for entry in host.seen()], partial(contains, str(number)))
 
 
-def test_a_message_stays_taken_while_its_function_runs(
-    identity: str, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IDENTITY_ENDPOINT", identity)
-    monkeypatch.setenv("IDENTITY_HEADER", "header")
-    started: list[str] = []
-
-    class Slow(Invoker):
-        async def run(self, function: Function, trigger: Any, *_: object, **__: object) -> Outcome:  # noqa: ANN401, ARG002
-            started.append(trigger.value)
-            await asyncio.sleep(4)
-            return Outcome(ok=True)
-
-    async def run() -> int | None:
-        trigger = {"type": "queueTrigger", "queueName": name, "connection": "STORAGE"}
-        storage = Storage(
-            {"IDENTITY_ENDPOINT": identity, "STORAGE__queueServiceUri": URI}, Queues(max_polling_interval=0.2)
-        )
-        slow = Slow(None, storage.send)
-        listener = Listener(Function("slow", "id", trigger, {}), storage, storage.encoding, slow, invisible=2)
-        task = asyncio.create_task(listener.run())
-        await storage.send({**trigger, "type": "queue"}, Datum("slow", "string"))
-        await asyncio.sleep(6)
-        properties = await storage.queue("STORAGE", name).client.get_queue_properties()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await storage.close()
-        return properties.approximate_message_count
-
-    assert asyncio.run(run()) == 0
-    assert started == ["slow"]
+def test_a_message_stays_taken_while_its_function_runs(azurite: Azurite, identity: str, name: str) -> None:
+    """In a process of its own: aiohttp reads SSL_CERT_FILE when it is imported."""
+    environment = {
+        "IDENTITY_ENDPOINT": identity,
+        "IDENTITY_HEADER": "header",
+        "SSL_CERT_FILE": azurite.root,
+        "STORAGE__queueServiceUri": azurite.uri,
+        "QUEUE_NAME": name,
+    }
+    command = [sys.executable, "-m", "tests.sandbox.slow_queue"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"left": 0, "started": ["slow"]}

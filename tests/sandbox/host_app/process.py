@@ -95,7 +95,7 @@ def until[T](reading: Callable[[], T], wanted: Callable[[T], bool], seconds: flo
 def started(folder: Path, app: Path = APP, **settings: str) -> Iterator[HostProcess]:
     """A host that may or may not get ready; it ends with the block."""
     stderr = folder / "host.log"
-    environment = {"PATH": os.environ["PATH"]} | SETTINGS | settings  # noqa: TID251 - for a child process
+    environment = {"PATH": os.environ["PATH"]} | SETTINGS | settings
     with (
         stderr.open("w") as log,
         subprocess.Popen(

@@ -1,0 +1,116 @@
+"""A device appears in a hub. Event Grid tells of it at least once, in any order, and perhaps too late."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.core.errors import Misconfigured, Unavailable
+from shared.core.fleet import Device as KnownDevice
+from shared.core.fleet import LedgerCertificate
+from shared.core.identity import DeviceId
+from tests.fakes.world import Fakes
+
+pytestmark = pytest.mark.anyio
+
+
+async def born(world: Fakes) -> LedgerCertificate:
+    return (await world.birth(world.device())).issued
+
+
+def known(world: Fakes) -> KnownDevice:
+    device = world.ledger.read(DeviceId("dev-1")).device
+    assert device is not None
+    return device
+
+
+@pytest.mark.parametrize("kind", ["SHA-256", "SHA-256 in capitals", "SHA-1"])
+async def test_hub_and_certificate_are_bound(world: Fakes, kind: str) -> None:
+    certificate = (await born(world)).certificate
+    held = {
+        "SHA-256": certificate.thumbprint,
+        "SHA-256 in capitals": certificate.thumbprint.upper(),
+        "SHA-1": certificate.thumbprint_sha1,
+    }
+    world.hubs.put("hub-b", DeviceId("dev-1"), held[kind], "00")
+    assert await world.provision.device_created("hub-b", DeviceId("dev-1"))
+    assert (known(world).hub, known(world).current) == ("hub-b", certificate.serial)
+
+
+async def test_an_event_that_comes_twice_changes_nothing(world: Fakes) -> None:
+    world.hubs.put("hub-b", DeviceId("dev-1"), (await born(world)).certificate.thumbprint)
+    for _ in range(2):
+        assert await world.provision.device_created("hub-b", DeviceId("dev-1"))
+    assert world.calls.count("ledger.save") == 1
+
+
+async def test_the_hub_is_spelled_as_the_profiles_spell_it(world: Fakes) -> None:
+    world.hubs.put("hub-b", DeviceId("dev-1"), (await born(world)).certificate.thumbprint)
+    assert await world.provision.device_created("HUB-B", DeviceId("dev-1"))
+    assert known(world).hub == "hub-b"
+
+
+async def test_a_device_that_is_gone_again_stays_as_it_was(world: Fakes) -> None:
+    await born(world)
+    assert await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    assert (known(world).hub, known(world).current) == ("", "")
+
+
+async def test_events_out_of_order_leave_the_device_where_it_is(world: Fakes) -> None:
+    """It moved from hub-a to hub-b, and the older event comes last."""
+    world.hubs.put("hub-b", DeviceId("dev-1"), (await born(world)).certificate.thumbprint)
+    await world.provision.device_created("hub-b", DeviceId("dev-1"))
+    await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    assert known(world).hub == "hub-b"
+
+
+async def test_a_certificate_that_is_not_known_binds_the_hub_alone(world: Fakes) -> None:
+    await born(world)
+    world.hubs.put("hub-a", DeviceId("dev-1"), "ff" * 32)
+    assert await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    assert (known(world).hub, known(world).current) == ("hub-a", "")
+
+
+async def test_a_device_without_a_certificate_binds_the_hub_alone(world: Fakes) -> None:
+    await born(world)
+    world.hubs.put("hub-a", DeviceId("dev-1"), "")
+    assert await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    assert (known(world).hub, known(world).current) == ("hub-a", "")
+
+
+@pytest.mark.parametrize("name", ["dev-2", "DEV-1"])
+async def test_a_device_that_is_not_ours_is_left_alone(world: Fakes, name: str) -> None:
+    """Hubs tell ids apart by case, so DEV-1 is another device there."""
+    await born(world)
+    assert not await world.provision.device_created("hub-a", DeviceId(name))
+    assert world.calls.count("hubs.identity") == 0
+
+
+async def test_a_device_that_changes_meanwhile_is_read_again(world: Fakes) -> None:
+    issued = await born(world)
+    world.hubs.put("hub-a", DeviceId("dev-1"), issued.certificate.thumbprint)
+
+    async def renewed() -> None:
+        world.ledger.put(DeviceId("dev-1"), replace(known(world), issued_count=3))
+        world.calls.meanwhile.clear()
+
+    world.calls.meanwhile["ledger.save"] = renewed
+    assert await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    assert (known(world).hub, known(world).issued_count) == ("hub-a", 3)
+
+
+async def test_a_device_that_changes_without_end_makes_the_event_come_again(world: Fakes) -> None:
+    issued = await born(world)
+    world.hubs.put("hub-a", DeviceId("dev-1"), issued.certificate.thumbprint)
+
+    async def changing() -> None:
+        world.ledger.put(DeviceId("dev-1"), known(world))
+
+    world.calls.meanwhile["ledger.save"] = changing
+    with pytest.raises(Unavailable):
+        await world.provision.device_created("hub-a", DeviceId("dev-1"))
+
+
+async def test_a_hub_that_is_not_ours_is_a_matter_for_the_operator(world: Fakes) -> None:
+    await born(world)
+    with pytest.raises(Misconfigured):
+        await world.provision.device_created("hub-x", DeviceId("dev-1"))
