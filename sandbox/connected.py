@@ -1,14 +1,13 @@
 """A device that stays connected to its hub, and renews its certificate when it is asked to.
 
-It speaks MQTT over WebSockets, as devices do behind firewalls that let nothing but 443 through. What it listens to is a
-contract with whoever operates the fleet, not Microsoft's: the desired property `certificate.renew` (the serial number of
-the certificate to renew) or `certificate.renewBy`, and the direct method `renew`. What it reports is the certificate it
+It speaks MQTT over WebSockets, as devices do behind firewalls that let nothing but 443 through. What it listens to is
+a contract with whoever operates the fleet, not Microsoft's: the desired property `certificate.renew`, which names the
+certificate to renew by its serial number, and the direct method `renew`. What it reports is the certificate that it
 connected with: `certificate: {serial, notAfter}`.
 """
 
 import contextlib
 import json
-import queue
 import ssl
 import threading
 import time
@@ -18,25 +17,16 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from cryptography import x509
-from paho.mqtt.client import CallbackAPIVersion, Client, MQTTMessage, MQTTv311, WebsocketConnectionError
-from paho.mqtt.enums import MQTTErrorCode
 
 from sandbox.device import DeviceError, Identity
+from sandbox.line import ANSWER_WITHIN, Line, RefusedError
 
-API_VERSION: Final = "2021-04-12"
-PATH: Final = "/$iothub/websocket"
-FILTERS: Final = ("$iothub/methods/POST/#", "$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#")
-ANSWER_WITHIN: Final = 10.0
 AGAIN_AFTER: Final = 0.5
 
 Json = dict[str, Any]
-# A new identity from the one in use; and what to do when the hub does not take a new one: DPS tells which hub does.
+# A new identity from the one in use; and where the hub does not take that yet: DPS makes it, and tells which hub it is.
 Renew = Callable[[Identity], Identity]
 Register = Callable[[Identity], str]
-
-
-class RefusedError(DeviceError):
-    """The hub let the certificate in, or not: here it did not."""
 
 
 def serial_of(certificate: x509.Certificate) -> str:
@@ -50,71 +40,7 @@ def names(serial: object, certificate: x509.Certificate) -> bool:
 
 def asked_to_renew(wish: object, certificate: x509.Certificate) -> bool:
     """Whether `certificate: {...}` of the desired properties, or a method's payload, means this certificate."""
-    match wish:
-        case {"renew": str(serial)}:
-            return names(serial, certificate)
-        case {"renewBy": str()}:
-            return True
-        case _:
-            return False
-
-
-@dataclass
-class Line:
-    """One connection to a hub with one certificate; `lost` is called once, when it ends by itself."""
-
-    host: str
-    identity: Identity
-    trust: Callable[[Identity], ssl.SSLContext]
-    heard: Callable[[str, bytes], None]
-    lost: Callable[[], None]
-    client: Client = field(init=False)
-    answers: "queue.Queue[int]" = field(default_factory=queue.Queue)
-
-    def open(self) -> None:
-        """Raises RefusedError when the hub does not let the certificate in, DeviceError when there is no hub."""
-        name, (address, _, port) = self.identity.name, self.host.partition(":")
-        client = Client(
-            CallbackAPIVersion.VERSION2, name, protocol=MQTTv311, transport="websockets", reconnect_on_failure=False
-        )
-        self.client = client
-        client.username_pw_set(f"{self.host}/{name}/?api-version={API_VERSION}")
-        client.tls_set_context(self.trust(self.identity))
-        client.ws_set_options(path=PATH)
-        client.on_connect = lambda *told: self.answers.put(told[3].value)
-        client.on_message = self.message
-        client.on_subscribe = lambda *_: self.answers.put(0)
-        try:
-            client.connect(address, int(port or 443), keepalive=60)
-        except (OSError, WebsocketConnectionError) as error:
-            raise DeviceError(f"no connection to {self.host}: {error}") from error
-        client.loop_start()
-        code = self.answered()
-        if code:
-            self.close()
-            raise RefusedError(f"{self.host} refuses the certificate (MQTT reason {code})")
-        client.subscribe([(each, 0) for each in FILTERS])
-        self.answered()
-        client.on_disconnect = lambda *_: self.lost()
-
-    def answered(self) -> int:
-        try:
-            return self.answers.get(timeout=ANSWER_WITHIN)
-        except queue.Empty:
-            self.close()
-            raise DeviceError(f"{self.host} does not answer within {ANSWER_WITHIN:.0f} s") from None
-
-    def message(self, _: Client, __: object, message: MQTTMessage) -> None:
-        self.heard(message.topic, message.payload)
-
-    def send(self, topic: str, content: object = None) -> None:
-        self.client.publish(topic, b"" if content is None else json.dumps(content).encode())
-
-    def close(self) -> None:
-        self.client.on_disconnect = None
-        self.client.disconnect()
-        if self.client.loop_stop() is MQTTErrorCode.MQTT_ERR_INVAL:  # it was never started
-            return
+    return isinstance(wish, dict) and names(wish.get("renew"), certificate)
 
 
 @dataclass
@@ -160,13 +86,18 @@ class Connected:
         self.hang_up()
 
     def live(self) -> None:
-        while not self.stopping:
+        while True:
             self.wake.wait()
             self.wake.clear()
-            if self.asked.is_set() and not self.stopping:
+            if self.stopping:
+                return
+            if self.asked.is_set():
                 self.renewed()
-            while not self.online.is_set() and not self.stopping and not self.again():
+            while self.away() and not self.again():
                 time.sleep(AGAIN_AFTER)
+
+    def away(self) -> bool:
+        return not self.stopping and not self.online.is_set()
 
     def connect(self, identity: Identity) -> None:
         line = Line(self.host, identity, self.trust, self.heard, self.gone)
@@ -211,7 +142,7 @@ class Connected:
             self.connect(fresh)
         except RefusedError as error:
             self.refusals.append(str(error))
-            self.host = self.register(fresh)
+            self.host, self.identity = self.register(fresh), fresh  # DPS has given the hub the new one alone
             self.connect(fresh)
 
     def hang_up(self) -> None:
@@ -239,7 +170,7 @@ class Connected:
     def called(self, call: str, payload: object) -> None:
         method, _, query = call.partition("/?")
         known = method == "renew"
-        renewing = known and (payload in (None, {}) or asked_to_renew(payload, self.identity.leaf))
+        renewing = known and (not payload or asked_to_renew(payload, self.identity.leaf))
         if self.line is not None:
             self.line.send(f"$iothub/methods/res/{200 if known else 404}/?{query}", {"renewing": renewing})
         if renewing:

@@ -1,6 +1,7 @@
 """The profiles that the function app is given in the sandbox: one for each way to DigiCert ONE and through DPS.
 
-`est` is the default, reached without a label; `rest`, `unwrapped` and `individual` differ from it where they say.
+`est` is the default, reached without a label; `rest`, `unwrapped` and `individual` differ from it where they say. The
+times are those of a laptop: what waits for days elsewhere waits for an hour here.
 """
 
 from sandbox import ports
@@ -17,7 +18,14 @@ allocation = "hashed"
 unknown_devices = "accept"
 daily_limit = 1000
 renewal_point = 0.8
+deleted_devices = "revoke"
 base64_lines = {lines}
+
+[profiles.{name}.renewal]
+direct_method = "renew"
+grace_hours = 1
+accept_expired_days = 7
+nudge_every_hours = 1
 
 """
 

@@ -59,10 +59,6 @@ class Session:
         writer = asyncio.create_task(self.write())
         try:
             await self.serve()
-        except MqttError as error:
-            self.cut(str(error))
-        except TimeoutError:
-            self.cut(f"the device was silent for {self.silence:.0f} s")
         finally:
             self.outgoing.put_nowait(None)
             await writer
@@ -95,6 +91,10 @@ class Session:
                         self.hub.joined(device, link)
                     elif not self.obey(packet, device, link):
                         return
+        except MqttError as error:
+            self.cut(str(error))
+        except TimeoutError:
+            self.cut(f"the device was silent for {self.silence:.0f} s")
         finally:
             if device is not None:
                 self.hub.left(device.device_id, link, self.reason or "the device is gone")

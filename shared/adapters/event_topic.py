@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.core.messaging import CloudEvent
 
 from shared.core.errors import Misconfigured, Unavailable
@@ -58,6 +58,6 @@ def _cloud_event(event: LifecycleEvent) -> CloudEvent[dict[str, str]]:
 def _translated(error: AzureError) -> Misconfigured | Unavailable:
     """SDK errors end here."""
     ours = isinstance(error, HttpResponseError) and error.status_code in _OURS
-    if ours or isinstance(error, ClientAuthenticationError):
+    if ours or isinstance(error, ClientAuthenticationError | ResourceNotFoundError):  # the SDK's own 404 has no status
         return Misconfigured("the service is not set up correctly", cause=f"the event topic refuses us: {error!r}")
     return Unavailable("a service that is needed does not answer", retry_after=5, cause=f"event topic: {error!r}")

@@ -47,6 +47,7 @@ class Listed:
     marks of those that were seen before.
     """
 
+    issuer: str  # RFC 4514, as the ledger has it of a certificate
     number: int
     next_update: datetime | None
     total: int
@@ -111,7 +112,7 @@ def _has_signed(issuer: x509.Certificate, crl: x509.CertificateRevocationList) -
         return False
 
 
-def _walk(crl: Iterable[x509.RevokedCertificate], number: int, seen: Marks, most: int) -> Listed:
+def _walk(crl: x509.CertificateRevocationList, number: int, seen: Marks, most: int) -> Listed:
     """One pass; beside the marks it holds `most` entries at a time."""
     newest: list[tuple[datetime, int, x509.RevokedCertificate]] = []
     remembered = array("Q")
@@ -128,8 +129,8 @@ def _walk(crl: Iterable[x509.RevokedCertificate], number: int, seen: Marks, most
     new = tuple(
         Revoked(f"{entry.serial_number:x}", at, _reason(entry)) for at, _, entry in sorted(newest, reverse=True)
     )
-    next_update = crl.next_update_utc if isinstance(crl, x509.CertificateRevocationList) else None
-    return Listed(number, next_update, total, new, fresh - len(new), remembered)
+    issuer, next_update = crl.issuer.rfc4514_string(), crl.next_update_utc
+    return Listed(issuer, number, next_update, total, new, fresh - len(new), remembered)
 
 
 def _reason(entry: x509.RevokedCertificate) -> Reason:

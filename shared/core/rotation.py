@@ -55,12 +55,15 @@ def observed(known: Snapshot, device: Device, found: Slots) -> Device:
     """The device, once the hub has been read: a certificate that stands alone there is in use.
 
     DPS writes the certificate of each registration into both slots (Azure/iotedge#2951), and nobody else does before
-    the ledger says that it is settled.
+    the ledger says that it is settled. Of a device that was never seen in a hub, the first one there is in use.
     """
-    alone = known.by_thumbprint(found.held[0]) if len(found.held) == 1 else None
-    if alone is None or alone.status == "revoked" or alone.certificate.serial == device.current:
+    if len(found.held) != 1 and device.current:
         return device
-    return dataclasses.replace(device, current=alone.certificate.serial, rotating_since=None)
+    ours = (known.by_thumbprint(one) for one in found.held)
+    used = next((one.certificate.serial for one in ours if one is not None and one.status != "revoked"), "")
+    if used in ("", device.current):
+        return device
+    return dataclasses.replace(device, current=used, rotating_since=None)
 
 
 def proven(device: Device) -> Device:
@@ -155,7 +158,7 @@ def change(known: Snapshot, before: Device, after: Device, now: datetime) -> Cha
         after.current,
         serial=after.current,
         thumbprint=came.certificate.thumbprint,
-        notAfter=came.certificate.not_after.isoformat(),
+        not_after=came.certificate.not_after.isoformat(),
         superseded=before.current,
         hub=after.hub,
     )
@@ -163,7 +166,9 @@ def change(known: Snapshot, before: Device, after: Device, now: datetime) -> Cha
 
 
 def _latest(known: Snapshot, device: Device) -> LedgerCertificate | None:
-    return known.certificate(device.latest)
+    """The newest certificate, if it may be let in."""
+    latest = known.certificate(device.latest)
+    return None if latest is None or latest.status == "revoked" else latest
 
 
 def _holds(slots: Slots, one: LedgerCertificate | None) -> bool:

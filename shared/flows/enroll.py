@@ -27,7 +27,7 @@ from shared.core.policy import (
 from shared.core.profile import IndividualEnrollment, Label, Passcode, Profile, Profiles
 from shared.flows.once import Once, Order
 from shared.flows.ports import Clock, Pending, Secrets, Upstream
-from shared.flows.provision import Provision
+from shared.flows.rotate import Rotate
 from shared.flows.trust import Chains
 
 # The device's own limit is 30 s (aziot-identityd), with cacerts on the same clock.
@@ -80,7 +80,7 @@ class Enroll:
     chains: Chains
     upstreams: Mapping[Label, Upstream]
     once: Once
-    provision: Provision
+    rotate: Rotate
     clock: Clock
 
     def profile(self, label: Label) -> Profile:
@@ -129,12 +129,15 @@ class Enroll:
 
         known = await self.once.ledger.load(asked, key)
         renewed = admit(known)
-        order = Order(asked, profile, request, key, admit, renews=renewed.digicert_id if renewed else "")
+        renews = renewed.digicert_id if renewed else ""
+        order = Order(asked, profile, request, key, admit, renews, presented)
         outcome = await self.once.issue(order, known, self.upstreams[profile.label])
         if isinstance(outcome, Pending):
             return Waiting(asked, principal, outcome.retry_after)
-        if isinstance(profile.dps, IndividualEnrollment):
-            await self.provision.place_soon(asked, profile, outcome.certificate, _in_use(principal, known, renewed))
+        shown = _presented(principal, known, profile)
+        if shown or known.certificates or isinstance(profile.dps, IndividualEnrollment):
+            # The first certificate of a group's device takes nothing's place, and costs no other call.
+            await self.rotate.begin(asked, profile, shown)
         return Enrolled(asked, principal, outcome)
 
     async def authenticate(self, profile: Profile, presented: Presented) -> Principal:
@@ -191,10 +194,9 @@ class Enroll:
         return PasscodeHolder(given.user.decode(errors="replace"))
 
 
-def _in_use(principal: Principal, known: Snapshot, renewed: LedgerCertificate | None) -> str:
-    """The thumbprint of the certificate that the device surely uses or, as far as is known, does; or empty."""
-    if isinstance(principal, IssuedDevice):
-        return certificate(principal.certificate).thumbprint
-    current = known.certificate(known.device.current) if known.device else None
-    held = current or renewed
-    return held.certificate.thumbprint if held else ""
+def _presented(principal: Principal, known: Snapshot, profile: Profile) -> LedgerCertificate | None:
+    """The certificate of ours that the device came with, also when the ledger has forgotten it."""
+    if not isinstance(principal, IssuedDevice):
+        return None
+    forgotten = LedgerCertificate(certificate(principal.certificate), profile.label, source="est")
+    return known.certificate(forgotten.certificate.serial) or forgotten

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.core import issuance
 from shared.core.certificate import certificate, check_issued, serial_hex
 from shared.core.csr import SigningRequest
 from shared.core.errors import Forbidden, OutcomeUnknown, Refusal, Throttled, Unavailable, UpstreamRefused
@@ -33,6 +34,8 @@ _POLL_AFTER = 60
 class Order:
     """One wish for a certificate, authorized. `renews` is DigiCert ONE's id of what it renews, or empty.
 
+    `presented` is the serial of the certificate of ours that the device came with, or empty.
+
     `admit` decides again whenever the ledger was read again, and raises Forbidden: the device may have been blocked, or
     enrolled by somebody else.
     """
@@ -43,6 +46,7 @@ class Order:
     claim_key: str
     admit: Callable[[Snapshot], object]
     renews: str = ""
+    presented: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +188,15 @@ class Once:
         due = issued.certificate.renewal_due(order.profile.renewal_point).date()
         claim = replace(claimed.claim, state="issued", serial=serial)
         for _ in range(_ATTEMPTS):
-            updated = replace(device, label=order.profile.label, latest=serial)
+            newest = replace(device, label=order.profile.label)
+            change = issuance.change(known, newest, issued, order.presented, self.clock())
             try:
-                await self.ledger.record(known, updated, claim, issued, due)
+                await self.ledger.record(known, claim, change, due)
             except StaleVersionError:
                 known = await self.ledger.load(order.device_id, order.claim_key)
                 device = known.device or device
                 continue
-            if updated.block is not Block.NONE:
+            if device.block is not Block.NONE:
                 raise Forbidden("the device is blocked")  # meanwhile; the record lets its revocation be made up for
             return issued
         raise Unavailable("the device's record is changing too fast; try again", retry_after=5)

@@ -14,6 +14,7 @@ from shared.core.identity import DeviceId
 from shared.core.lifecycle import LifecycleEvent
 from shared.core.revocation import Reason, Saga
 from shared.core.rotation import Slot, Slots
+from shared.core.searching import Search
 
 type Clock = Callable[[], datetime]
 type Pause = Callable[[float], Awaitable[None]]
@@ -354,12 +355,92 @@ class Groups(Protocol):
         """The group. Raises Unavailable, Misconfigured."""
         ...
 
-    async def put(
-        self, group: str, found: Group, primary: x509.Certificate, secondary: x509.Certificate | None
-    ) -> None:
-        """Replace the signing certificates of what was found, and nothing else of it.
+    async def put(self, group: str, found: Group, change: Mapping[Slot, x509.Certificate | None]) -> None:
+        """Replace or empty some slots of what was found, and touch nothing else of it.
 
-        A certificate that stands in its slot already is left as DPS holds it. Raises StaleVersionError, Unavailable,
-        Misconfigured.
+        Raises StaleVersionError when it has changed since, and Unavailable, Misconfigured.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DuePage:
+    """A part of the index of what is due; `mark` is where it goes on, empty at the end."""
+
+    due: tuple[Due, ...]
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A certificate of a device. Its DER is left out: a list does without."""
+
+    device_id: DeviceId
+    certificate: LedgerCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatePage:
+    """A part of the whole ledger, as far as the store came in one go: it may hold few certificates or none."""
+
+    certificates: tuple[Listed, ...]
+    mark: str
+
+
+class Fleet(Protocol):
+    """The ledger across devices. All raise Unavailable, and Malformed for a mark that the store never gave."""
+
+    async def due(self, until: date, limit: int, mark: str) -> DuePage:
+        """What is due for renewal up to and with that day, by day. Hints; one certificate may be there twice."""
+        ...
+
+    async def certificates(self, search: Search) -> CertificatePage:
+        """Every certificate that fits, device by device: a reading of the whole ledger."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A write that an operator has asked for. `scope` is the device or the queue, `key` the operator's own.
+
+    `body` is a fingerprint of what was asked, `note` what has to be known when it is asked again.
+    """
+
+    scope: str
+    key: str
+    body: str
+    at: datetime
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptWish:
+    """`first` for who has brought it. `version` is the store's own mark, opaque here."""
+
+    wish: Wish
+    first: bool
+    version: str
+
+
+class Wishes(Protocol):
+    """The operators' writes by their idempotency keys, kept for ever. All raise Unavailable."""
+
+    async def keep(self, wish: Wish) -> KeptWish:
+        """The wish of that scope and key: this one, unless there is one already. Of many at once one is first."""
+        ...
+
+    async def change(self, kept: KeptWish, wish: Wish) -> KeptWish:
+        """Put another in its place. Raises StaleVersionError when somebody else has."""
+        ...
+
+
+class Poison(Protocol):
+    """Messages that no handler could take. All raise Unavailable."""
+
+    async def counts(self) -> Mapping[str, int]:
+        """How many there are about, for each queue of the app."""
+        ...
+
+    async def replay(self, queue: str, limit: int) -> int:
+        """Put up to `limit` of them back into their queue; how many those were. None is lost; one may come twice."""
         ...

@@ -7,16 +7,15 @@ state decides. An event of something that has changed since leaves it alone.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
-from shared.core import rotation
 from shared.core.allocation import Allocation, Registration, check_admitted, choose, initial_twin
 from shared.core.errors import Conflict, Misconfigured, Unavailable
 from shared.core.events import DpsFailure
-from shared.core.fleet import Block, Device, Snapshot
+from shared.core.fleet import Block, Change, Device, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import GroupEnrollment, Profile, Profiles
 from shared.core.revocation import Reason
-from shared.core.rotation import Slots
 from shared.flows.ports import Clock, Enrollments, Hubs, Ledger, StaleVersionError, Work
 from shared.flows.revoke import Revoke
 from shared.flows.rotate import Rotate
@@ -24,6 +23,9 @@ from shared.flows.rotate import Rotate
 # DPS writes the hub after its webhook was answered; by then it has surely done so.
 REGISTERED_SECONDS = 15
 _ATTEMPTS = 5
+
+# What became of an event. What is not ours is acknowledged and counted.
+type Outcome = Literal["Done", "LeftAlone", "UnknownDevice"]
 
 
 @dataclass(frozen=True)
@@ -82,67 +84,61 @@ class Provision:
         of_group = (one for one in by_label.values() if one.dps == GroupEnrollment(group))
         return next(of_group, by_label[self.profiles.default])
 
-    async def device_created(self, hub: str, device: DeviceId) -> bool:
-        """A hub has a new identity: bind hub and certificate, tag the twin. False when the device is not one of ours.
+    async def device_created(self, hub: str, device: DeviceId) -> Outcome:
+        """A hub has a new identity: bind hub and certificate, tag the twin, let a newer certificate in.
 
         The event's twin is a default and tells nothing, so the registry is read. Safe to repeat, in any order.
         """
         name = self._spelled(hub)
         for _ in range(_ATTEMPTS):
-            identity = await self.hubs.identity(hub, device)
             known = await self.ledger.load(device)
             before = known.device
             if before is None or before.device_id != device:
-                return False
-            if identity is None or not await self._is_its_hub(before, name):
-                return True  # it has moved on since
+                return "UnknownDevice"  # the hub's ids differ by case
+            if await self.hubs.identity(name, device) is None or not await self._is_its_hub(before, name):
+                return "LeftAlone"  # it has moved on since
             after = before if before.hub == name else replace(before, hub=name, connected=False, sequence="")
-            after = rotation.observed(known, after, Slots(identity.primary, identity.secondary))
             try:
-                if after != before:
-                    await self.ledger.commit(known, rotation.change(known, before, after, self.clock()))
+                await self._commit(known, before, after)
             except StaleVersionError:
                 continue
-            await self.rotate.settle(device, before.label)  # tags the twin, and lets a newer certificate in
-            return True
+            await self.rotate.settle(device, before.label)
+            return "Done"
         raise _changing()
 
     async def _is_its_hub(self, device: Device, hub: str) -> bool:
         """Whether the device belongs into the hub. Where the ledger says another one, DPS has the last word."""
-        if device.hub in ("", hub):
-            return True
-        host = await self.enrollments.registration(device.device_id)
-        return host is None or host.lower() == self.hub_hosts[hub].lower()
+        return device.hub in ("", hub) or await self._was_last_in(device.device_id, hub)
 
     async def device_connected(
         self, hub: str, device: DeviceId, sequence: str, at: datetime, *, connected: bool
-    ) -> bool:
-        """The device has connected to its hub, or gone. False when it is not one of ours.
+    ) -> Outcome:
+        """The device has connected to its hub, or gone.
 
         A device that reports the serial of its newest certificate in its twin has proven it.
         """
         name = self._spelled(hub)
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
+            if known.device is not None and known.device.hub != name:
+                bound = await self.device_created(name, device)  # that event is to come, or this one is out of date
+                if bound != "Done":
+                    return bound
+                known = await self.ledger.load(device)
             before = known.device
             if before is None or before.device_id != device:
-                return False
-            if before.hub != name:
-                await self.device_created(hub, device)  # that event is still to come, or this one is out of date
-                known = await self.ledger.load(device)
-                before = known.device
-            if before is None or before.hub != name or sequence < before.sequence:
-                return True
+                return "UnknownDevice"
+            if sequence < before.sequence:
+                return "LeftAlone"
             seen = max(at, before.last_seen) if before.last_seen else at
             after = replace(before, connected=connected, sequence=sequence, last_seen=seen)
             try:
-                if after != before:
-                    known = await self.ledger.commit(known, rotation.change(known, before, after, self.clock()))
+                await self._commit(known, before, after)
             except StaleVersionError:
                 continue
             if connected and after.current != after.latest:
                 await self._look_closer(after)
-            return True
+            return "Done"
         raise _changing()
 
     async def _look_closer(self, device: Device) -> None:
@@ -153,36 +149,36 @@ class Provision:
         else:
             await self.rotate.check(device.device_id, device.label)
 
-    async def device_deleted(self, hub: str, device: DeviceId, at: datetime) -> bool:
-        """A hub has lost an identity. False when the device is not one of ours.
+    async def device_deleted(self, hub: str, device: DeviceId, at: datetime) -> Outcome:
+        """A hub has lost an identity.
 
         A device that moved to another hub, or was made again, is left alone; else the profile says what it means.
         """
         name = self._spelled(hub)
-        if await self.hubs.identity(hub, device) is not None:
-            return True
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
             before = known.device
             if before is None or before.device_id != device:
-                return False
+                return "UnknownDevice"
             if before.block is Block.REVOKED or before.hub not in ("", name):
-                return True
-            host = await self.enrollments.registration(device)
-            if host is not None and host.lower() != self.hub_hosts.get(name, "").lower():
-                return True
+                return "LeftAlone"
+            if await self.hubs.identity(name, device) is not None or not await self._was_last_in(device, name):
+                return "LeftAlone"
             profile = self.profiles.by_label.get(before.label)
             if profile is not None and profile.deleted_devices == "revoke":
                 await self._revoke(name, device, at)
-                return True
-            after = replace(before, hub="", connected=False, sequence="")
+                return "Done"
             try:
-                if after != before:
-                    await self.ledger.commit(known, rotation.change(known, before, after, self.clock()))
+                await self._commit(known, before, replace(before, hub="", connected=False, sequence=""))
             except StaleVersionError:
                 continue
-            return True
+            return "Done"
         raise _changing()
+
+    async def _was_last_in(self, device: DeviceId, hub: str) -> bool:
+        """False when DPS has assigned the device to another hub since. Its record outlives the hub's identity."""
+        host = await self.enrollments.registration(device)
+        return host is None or host.lower() == self.hub_hosts.get(hub, "").lower()
 
     async def _revoke(self, hub: str, device: DeviceId, at: datetime) -> None:
         """The same event again asks for the same saga."""
@@ -193,34 +189,40 @@ class Provision:
         except Conflict:
             return  # another request has done it meanwhile
 
-    async def dps_failure(self, record: DpsFailure) -> bool:
-        """DPS refused the device: why, when and from where. False when it is not one of ours."""
+    async def dps_failure(self, record: DpsFailure) -> Outcome:
+        """DPS refused the device: why, when and from where."""
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(record.device_id)
             before = known.device
             if before is None:
-                return False
+                return "UnknownDevice"
             if before.failure is not None and before.failure.at >= record.failure.at:
-                return True
-            after = replace(before, failure=record.failure)
+                return "LeftAlone"
             try:
-                await self.ledger.commit(known, rotation.change(known, before, after, self.clock()))
+                await self._commit(known, before, replace(before, failure=record.failure))
             except StaleVersionError:
                 continue
-            return True
+            return "Done"
         raise _changing()
 
-    async def dps_registered(self, device: DeviceId) -> bool:
-        """DPS has registered the device, first or again: see where, and what it wrote there. False: not one of ours."""
+    async def dps_registered(self, device: DeviceId) -> Outcome:
+        """DPS has registered the device, first or again: see where, and which certificate it wrote there."""
         known = await self.ledger.load(device)
-        if known.device is None:
-            return False
-        host = await self.enrollments.registration(known.device.device_id)
+        found = known.device
+        if found is None:
+            return "UnknownDevice"
+        host = await self.enrollments.registration(found.device_id)
         hub = next((name for name, one in self.hub_hosts.items() if host and one.lower() == host.lower()), "")
-        if hub and hub != known.device.hub:
-            return await self.device_created(hub, known.device.device_id)
-        await self.rotate.settle(known.device.device_id, known.device.label)
-        return True
+        if hub and hub != found.hub:
+            return await self.device_created(hub, found.device_id)
+        if found.current == found.latest:
+            return "LeftAlone"
+        await self.rotate.settle(found.device_id, found.label)
+        return "Done"
+
+    async def _commit(self, known: Snapshot, before: Device, after: Device) -> None:
+        if after != before:
+            await self.ledger.commit(known, Change(after))
 
     def _spelled(self, hub: str) -> str:
         """The hub's name as the profiles have it: Event Grid writes some in capitals."""

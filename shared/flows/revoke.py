@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from shared.core.blocking import Outcome, check_same, is_live, noted, opening, standing
 from shared.core.errors import Again, Misconfigured, NotFound, Refusal, Unavailable
@@ -137,6 +138,8 @@ class Revoke:
                     return await self._digicert(read)
                 case "announce":  # first, so that no saga ends without its confirmation on the way
                     await self.work.saga(read.device.device_id, CONFIRM_SECONDS)
+                case _:
+                    assert_never(name)
         except Refusal as refusal:
             return Outcome(failure=refusal)
         return Outcome()

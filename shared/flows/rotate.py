@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.core import allocation, rotation
-from shared.core.errors import Refusal, Unavailable
+from shared.core.certificate import Certificate
+from shared.core.errors import Unavailable
 from shared.core.fleet import Block, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import IndividualEnrollment, Label, Profile, Profiles
-from shared.core.rotation import Slots
-from shared.flows.ports import Clock, Enrollments, HubIdentity, Hubs, Ledger, StaleVersionError, Work
+from shared.core.rotation import Slot, Slots
+from shared.flows.ports import Clock, Enrollment, Enrollments, Hubs, Ledger, StaleVersionError, Work
 
 # What a device waits for its hub and DPS at most; afterwards the settle queue finishes.
 PLACE_SECONDS = 6.0
@@ -36,22 +37,20 @@ class Rotate:
     work: Work
     clock: Clock
 
-    async def begin(
-        self, device: DeviceId, profile: Profile, issued: LedgerCertificate, presented: LedgerCertificate | None
-    ) -> None:
+    async def begin(self, device: DeviceId, profile: Profile, presented: LedgerCertificate | None) -> None:
         """Let a certificate in that was just issued, before the device gets it; the queue does what is left over.
 
-        `presented` is the certificate of ours that the device came with. Raises Unavailable when the queue fails too.
+        `presented` is the certificate of ours that the device came with. Raises Unavailable when the queue fails too,
+        and Misconfigured: the device then stays with its old certificate, which is still let in.
         """
-        shown = presented.certificate.serial if presented else ""
+        shown = presented.certificate if presented else None
         left: int | None = 0
         try:
             async with asyncio.timeout(PLACE_SECONDS):
-                left = None
-                if await self._open(device, profile, issued, shown):
-                    left = self._left(await self._advance(device, profile, shown), profile)
-        except (TimeoutError, Refusal):
-            left = 0  # the certificate is issued and paid for: whatever fails here must not keep it from the device
+                known = await self.ledger.load(device)
+                left = self._left(await self._advance(known, profile, shown), profile)
+        except (TimeoutError, Unavailable):
+            left = 0
         if left is not None:
             await self.work.settle(device, profile.label, left)
 
@@ -66,7 +65,7 @@ class Rotate:
             if before is None or used is None or used.status == "revoked" or serial != before.latest:
                 return
             try:
-                await self._commit(known, before, rotation.proven(before))
+                await self._commit(known, rotation.proven(before))
             except StaleVersionError:
                 continue
             await self.work.settle(device, before.label, delay)
@@ -88,34 +87,19 @@ class Rotate:
         None when there is nothing more. Safe to repeat at any time. Raises Unavailable.
         """
         known = await self.ledger.load(device)
-        found = known.device
-        profile = self.profiles.by_label.get(found.label if found else label)
-        if found is None or profile is None:
+        profile = self.profiles.by_label.get(known.device.label if known.device else label)
+        if known.device is None or profile is None:
             return None  # the device is gone, or its label: there is nothing left to do
-        known = await self._advance(found.device_id, profile, "")
+        known = await self._advance(known, profile, None)
         await self._tag(known)
         return self._left(known, profile)
 
-    async def _open(self, device: DeviceId, profile: Profile, issued: LedgerCertificate, presented: str) -> bool:
-        """Write down that a rotation begins. False when there is nothing to do: a first certificate, and no hub yet."""
-        for _ in range(_ATTEMPTS):
-            known = await self.ledger.load(device)
-            before = known.device
-            if before is None:
-                return False
-            after = before
-            if before.latest == issued.certificate.serial:  # or else another was issued since, and began its own
-                after = rotation.opened(known, before, presented, self.clock())
-            try:
-                await self._commit(known, before, after)
-            except StaleVersionError:
-                continue
-            return isinstance(profile.dps, IndividualEnrollment) or bool(before.hub or before.current or presented)
-        raise _changing()
-
-    async def _advance(self, device: DeviceId, profile: Profile, presented: str) -> Snapshot:
+    async def _advance(self, known: Snapshot, profile: Profile, presented: Certificate | None) -> Snapshot:
         """Ledger, hub and enrollment, in this order. Returns what the ledger knows afterwards."""
-        known = await self._rotate(device, profile, presented)
+        if known.device is None:
+            return known
+        device = known.device.device_id
+        known = await self._rotate(known, device, profile, presented)
         if isinstance(profile.dps, IndividualEnrollment):
             await self._enroll(device, profile, presented)
         return known
@@ -130,57 +114,51 @@ class Rotate:
             end = self.clock() + max(_grace(profile), timedelta(hours=1))
         return max(1, int((end - self.clock()).total_seconds()) + 1)
 
-    async def _rotate(self, device: DeviceId, profile: Profile, presented: str) -> Snapshot:
+    async def _rotate(
+        self, known: Snapshot, device: DeviceId, profile: Profile, presented: Certificate | None
+    ) -> Snapshot:
         """The ledger's state and the hub's identity. Returns what the ledger knows afterwards."""
-        hub = (await self.ledger.load(device)).device
-        name = hub.hub if hub else ""
-        if not name and presented:  # its DeviceCreated may be hours late, and the device is about to change over
-            name = self._name(await self.enrollments.registration(device))
+        hub = known.device.hub if known.device else ""
+        if not hub and presented:  # its DeviceCreated may be hours late, and the device is about to change over
+            hub = self._name(await self.enrollments.registration(device))
         for _ in range(_ATTEMPTS):
-            identity = await self.hubs.identity(name, device) if name else None
+            identity = await self.hubs.identity(hub, device) if hub else None
             # Read after the hub: a state older than what stands there could throw out a newer certificate.
-            known = await self.ledger.load(device)
+            known = await self.ledger.load(device) if hub else known
+            found = Slots(identity.primary, identity.secondary) if identity else Slots()
             if known.device is None or known.device.block is Block.REVOKED:
                 return known
+            after = self._decided(known, known.device, found, profile, presented)
             try:
-                known = await self._decide(known, known.device, _slots(identity), profile, presented)
-                if identity is not None and known.device is not None:
-                    wanted = rotation.hub_slots(known, known.device, _slots(identity))
-                    if wanted is not None:
-                        await self.hubs.put_thumbprints(name, device, identity, wanted)
+                known = await self._commit(known, after)
+                wanted = rotation.hub_slots(known, after, found)
+                if identity is not None and wanted is not None:
+                    await self.hubs.put_thumbprints(hub, device, identity, wanted)
             except StaleVersionError:
+                known = await self.ledger.load(device)
                 continue
             return known
         raise _changing()
 
-    async def _decide(
-        self, known: Snapshot, before: Device, found: Slots, profile: Profile, presented: str
-    ) -> Snapshot:
-        now = self.clock()
+    def _decided(
+        self, known: Snapshot, before: Device, found: Slots, profile: Profile, presented: Certificate | None
+    ) -> Device:
         after = rotation.observed(known, before, found)
         if after != before and presented:
-            after = rotation.opened(known, after, presented, now)
-        after = rotation.timed(known, after, found, now, _grace(profile))
-        return await self._commit(known, before, after)
+            after = rotation.opened(known, after, presented.serial, self.clock())
+        return rotation.timed(known, after, found, self.clock(), _grace(profile))
 
-    async def _enroll(self, device: DeviceId, profile: Profile, presented: str) -> None:
+    async def _enroll(self, device: DeviceId, profile: Profile, presented: Certificate | None) -> None:
         """The individual enrollment holds the newest certificate, and the one in use beside it."""
         made = False
         for _ in range(_ATTEMPTS):
             enrollment = await self.enrollments.read(device)
             known = await self.ledger.load(device)
-            state, latest = known.device, known.certificate(known.device.latest) if known.device else None
-            if state is None or latest is None or latest.status == "revoked":
-                return
-            if state.block is not Block.NONE:
+            if known.device is None or known.device.block is not Block.NONE:
                 if made:  # DPS knows no condition for "nothing is there yet": ours may have replaced the block
                     await self.enrollments.block(device)
                 return
-            in_use = known.certificate(state.current or presented)
-            valid = in_use.certificate if in_use and in_use.certificate.is_valid_at(self.clock()) else None
-            slots = enrollment.slots if enrollment else Slots()
-            settled = state.current == state.latest
-            step = rotation.enrollment_step(slots, latest.certificate, valid, settled=settled)
+            step = self._step(known, known.device, enrollment, presented)
             if step is None:
                 return
             slot, certificate = step
@@ -191,14 +169,26 @@ class Rotate:
             made = made or enrollment is None
         raise _changing()
 
+    def _step(
+        self, known: Snapshot, device: Device, found: Enrollment | None, presented: Certificate | None
+    ) -> tuple[Slot, Certificate] | None:
+        latest, current = known.certificate(device.latest), known.certificate(device.current)
+        if latest is None or latest.status == "revoked":
+            return None  # an enrollment made now would let the device in again
+        in_use = current.certificate if current else presented
+        valid = in_use if in_use is not None and in_use.is_valid_at(self.clock()) else None
+        slots, settled = found.slots if found else Slots(), device.current == device.latest
+        return rotation.enrollment_step(slots, latest.certificate, valid, settled=settled)
+
     async def _tag(self, known: Snapshot) -> None:
         """The twin's tags say which certificate the device uses, so that operators can query their fleet by it."""
         used = known.certificate(known.device.current) if known.device else None
         if known.device is not None and known.device.hub and used is not None:
             await self.hubs.tag(known.device.hub, known.device.device_id, allocation.tags(used))
 
-    async def _commit(self, known: Snapshot, before: Device, after: Device) -> Snapshot:
-        if after == before:
+    async def _commit(self, known: Snapshot, after: Device) -> Snapshot:
+        before = known.device
+        if before is None or after == before:
             return known
         changed = rotation.change(known, before, after, self.clock())
         written = await self.ledger.commit(known, changed)
@@ -214,10 +204,6 @@ class Rotate:
 
     def _name(self, host: str | None) -> str:
         return next((name for name, one in self.hub_hosts.items() if host and one.lower() == host.lower()), "")
-
-
-def _slots(identity: HubIdentity | None) -> Slots:
-    return Slots(identity.primary, identity.secondary) if identity else Slots()
 
 
 def _grace(profile: Profile) -> timedelta:

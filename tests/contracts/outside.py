@@ -20,6 +20,7 @@ from shared.adapters.iot_hub import IotHubs
 from shared.adapters.key_vault import KeyVault
 from shared.adapters.ledger_table import TableLedger
 from shared.adapters.queues import StorageQueues
+from shared.adapters.tables import Tables
 from shared.core.profile import Profiles
 from shared.settings import Settings
 from shared.wiring import Connections, transport
@@ -94,8 +95,8 @@ async def adapters(sandbox: Running) -> AsyncIterator[Outside]:
             known,
             dict(settings.hub_hosts),
             key_vault,
-            TableLedger(tables[0]),
-            TableLedger(tables[1]),
+            TableLedger(Tables(tables[0])),
+            TableLedger(Tables(tables[1])),
             StorageQueues(queues[0]),
             StorageQueues(queues[1]),
             DpsEnrollments(transport(), http, settings.dps_host, token),

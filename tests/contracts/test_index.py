@@ -41,15 +41,9 @@ class Subject:
 def _over_tables(real: Outside, *, dead: bool = False) -> Subject:
     ledger = real.dead_ledger if dead else real.ledger
     tables = ledger.tables
-    young, old = timedelta(hours=1), timedelta(minutes=-1)  # the store's clock of answers has whole seconds
-    return Subject(
-        ledger,
-        TableSchedule(tables),
-        TableHints(tables, old),
-        TableHints(tables, young),
-        TableWatermarks(tables),
-        TableIndex(tables),
-    )
+    old = timedelta(minutes=-1)  # the clock in the store's answers has whole seconds
+    hints, patient = TableHints(tables, old), TableHints(tables, timedelta(hours=1))
+    return Subject(ledger, TableSchedule(tables), hints, patient, TableWatermarks(tables), TableIndex(tables))
 
 
 def _in_memory(*, dead: bool = False) -> Subject:
@@ -57,14 +51,8 @@ def _in_memory(*, dead: bool = False) -> Subject:
     if dead:
         ledger.calls.fail("", lambda: Unavailable("no", retry_after=2), times=99)
     calls = ledger.calls
-    return Subject(
-        ledger,
-        FakeSchedule(ledger, calls),
-        FakeHints(ledger, calls, timedelta(0)),
-        FakeHints(ledger, calls, timedelta(hours=1)),
-        FakeWatermarks(calls),
-        FakeIndex(ledger, calls),
-    )
+    hints, patient = FakeHints(ledger, calls, timedelta(0)), FakeHints(ledger, calls, timedelta(hours=1))
+    return Subject(ledger, FakeSchedule(ledger, calls), hints, patient, FakeWatermarks(calls), FakeIndex(ledger, calls))
 
 
 @pytest.fixture
@@ -115,9 +103,9 @@ async def due(subject: Subject, day: date) -> list[Due]:
     return sorted([one async for one in subject.schedule.due(day)], key=lambda one: one.serial)
 
 
-async def unfinished(hints: Hints, kind: Unfinished, device: DeviceId) -> list[DeviceId]:
+async def unfinished(hints: Hints, what: Unfinished, device: DeviceId) -> list[DeviceId]:
     """What the hints say of this device; other tests have left theirs."""
-    return [one async for one in hints.unfinished(kind) if one.lower() == device.lower()]
+    return [one async for one in hints.unfinished(what) if one.lower() == device.lower()]
 
 
 @pytest.mark.parametrize("suffix", ["", ":_~", "-B"])
@@ -177,23 +165,23 @@ async def test_what_is_no_certificate_of_ours_leads_nowhere(subject: Subject, na
     assert await subject.index.by_serial(name) is None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", KINDS)
 async def test_a_step_that_leaves_something_to_do_leaves_a_hint(
-    subject: Subject, device: DeviceId, kind: Unfinished
+    subject: Subject, device: DeviceId, what: Unfinished
 ) -> None:
-    await subject.ledger.commit(await subject.ledger.load(device), a_change(device, kind=kind))
+    await subject.ledger.commit(await subject.ledger.load(device), a_change(device, kind=what))
     found = {of: await unfinished(subject.hints, of, device) for of in KINDS}
-    assert found == {"saga": [], "outbox": [], kind: [device]}
+    assert found == {"saga": [], "outbox": [], what: [device]}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_the_hint_comes_before_the_step(subject: Subject, device: DeviceId, kind: Unfinished) -> None:
+@pytest.mark.parametrize("what", KINDS)
+async def test_the_hint_comes_before_the_step(subject: Subject, device: DeviceId, what: Unfinished) -> None:
     """So it is there, too, when nobody knows whether the step was written."""
     nothing = await subject.ledger.load(device)
     await subject.ledger.commit(nothing, a_change(device))
     with pytest.raises(StaleVersionError):
-        await subject.ledger.commit(nothing, a_change(device, kind=kind))
-    assert await unfinished(subject.hints, kind, device) == [device]
+        await subject.ledger.commit(nothing, a_change(device, kind=what))
+    assert await unfinished(subject.hints, what, device) == [device]
 
 
 async def test_a_record_with_an_event_leaves_a_hint(subject: Subject, device: DeviceId, day: date) -> None:
@@ -209,24 +197,24 @@ async def test_a_step_of_an_open_saga_needs_no_hint_of_its_own(subject: Subject,
     assert await unfinished(subject.hints, "saga", device) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_hint_is_dropped_alone_and_may_be_gone(subject: Subject, device: DeviceId, kind: Unfinished) -> None:
+@pytest.mark.parametrize("what", KINDS)
+async def test_a_hint_is_dropped_alone_and_may_be_gone(subject: Subject, device: DeviceId, what: Unfinished) -> None:
     other = DeviceId(device + "-2")
     for one in (device, other):
-        await subject.ledger.commit(await subject.ledger.load(one), a_change(one, kind=kind))
+        await subject.ledger.commit(await subject.ledger.load(one), a_change(one, kind=what))
     for _ in range(2):
-        await subject.hints.drop(kind, device)
-    assert await unfinished(subject.hints, kind, device) == []
-    assert await unfinished(subject.hints, kind, other) == [other]
+        await subject.hints.drop(what, device)
+    assert await unfinished(subject.hints, what, device) == []
+    assert await unfinished(subject.hints, what, other) == [other]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", KINDS)
 async def test_a_young_hint_stays_as_its_step_may_still_come(
-    subject: Subject, device: DeviceId, kind: Unfinished
+    subject: Subject, device: DeviceId, what: Unfinished
 ) -> None:
-    await subject.ledger.commit(await subject.ledger.load(device), a_change(device, kind=kind))
-    await subject.patient_hints.drop(kind, device)
-    assert await unfinished(subject.hints, kind, device) == [device]
+    await subject.ledger.commit(await subject.ledger.load(device), a_change(device, kind=what))
+    await subject.patient_hints.drop(what, device)
+    assert await unfinished(subject.hints, what, device) == [device]
 
 
 async def test_a_watermark_is_what_was_last_put_there(subject: Subject, device: DeviceId) -> None:

@@ -1,4 +1,4 @@
-"""The index tables beside the ledger, in memory: what is due, what is unfinished, whose is a certificate, watermarks."""
+"""The index tables beside the ledger, in memory: what is due or unfinished, whose a certificate is, watermarks."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field

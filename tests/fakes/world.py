@@ -19,6 +19,7 @@ from shared.core.profile import (
     PasscodeUpstream,
     Profile,
     Profiles,
+    RenewalRules,
     RequestRules,
     RestUpstream,
 )
@@ -27,13 +28,16 @@ from shared.flows.enroll import Enroll, Enrolled, Waiting
 from shared.flows.once import Once
 from shared.flows.provision import Provision
 from shared.flows.ready import Ready
+from shared.flows.revoke import Revoke
+from shared.flows.rotate import Rotate
 from shared.flows.trust import Chains
-from tests.fakes.azure import FakeEnrollments, FakeHubs, FakeSecrets, FakeWork
+from tests.fakes.azure import FakeEnrollments, FakeHubs, FakeSecrets
 from tests.fakes.calls import Calls
 from tests.fakes.clock import START, Clock
 from tests.fakes.devices import Device, factory_leaf
 from tests.fakes.digicert import DAY, FakeCa, FakeChainSource, FakeUpstream
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.work import FakeWork
 
 HUB_HOSTS: Mapping[str, str] = {"hub-a": "hub-a.azure-devices.net", "hub-b": "hub-b.azure-devices.net"}
 PASSCODE = "device:correct horse"
@@ -60,6 +64,10 @@ PROFILE = Profile(
     dps=GroupEnrollment("birthcert"),
     hubs=("hub-a", "hub-b"),
     allocation="hashed",
+    hub_weights=(),
+    maximum_age_days=0,
+    renewal=RenewalRules(direct_method="", grace_hours=24, accept_expired_days=0, nudge_every_hours=24),
+    deleted_devices="ignore",
     renewal_point=0.8,
     daily_limit=5,
     unknown_devices="accept",
@@ -78,7 +86,7 @@ class Fakes:
     def __post_init__(self) -> None:
         self.default = next(iter(self.profiles))
         self.ca = FakeCa(self.clock)
-        self.ledger = FakeLedger(self.calls)
+        self.ledger = FakeLedger(self.calls, self.clock)
         self.secrets = FakeSecrets(self.calls, {"est-passcode": PASSCODE})
         self.enrollments = FakeEnrollments(self.calls)
         self.hubs = FakeHubs(tuple(HUB_HOSTS), self.calls)
@@ -91,9 +99,12 @@ class Fakes:
         """A new process: what was in memory is gone."""
         known = Profiles(self.default, self.profiles)
         self.chains = Chains(self.sources, self.clock)
-        self.provision = Provision(known, HUB_HOSTS, self.ledger, self.enrollments, self.hubs, self.work)
-        once = Once(self.ledger, self.chains, self.clock, asyncio.sleep)
-        self.enroll = Enroll(known, self.secrets, self.chains, self.upstreams, once, self.provision, self.clock)
+        ledger, dps, hubs, work = self.ledger, self.enrollments, self.hubs, self.work
+        self.rotate = Rotate(known, HUB_HOSTS, ledger, dps, hubs, work, self.clock)
+        self.revoke = Revoke(known, ledger, dps, hubs, {}, work, self.clock)
+        self.provision = Provision(known, HUB_HOSTS, ledger, hubs, dps, self.rotate, self.revoke, work, self.clock)
+        once = Once(ledger, self.chains, self.clock, asyncio.sleep)
+        self.enroll = Enroll(known, self.secrets, self.chains, self.upstreams, once, self.rotate, self.clock)
 
     @property
     def profile(self) -> Profile:
