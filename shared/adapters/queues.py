@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.storage.queue import TextBase64EncodePolicy
 
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
@@ -17,7 +18,7 @@ SETTLE: Final = "settle"
 
 @dataclass(frozen=True)
 class StorageQueues:
-    """`service` encodes messages in base64, as host.json tells the triggers to expect."""
+    """Messages are encoded in base64, as host.json tells the triggers to expect."""
 
     service: "QueueServiceClient"
     _queues: dict[str, "QueueClient"] = field(default_factory=dict, repr=False)
@@ -25,8 +26,14 @@ class StorageQueues:
     async def settle(self, device: DeviceId, label: str) -> None:
         await self._send(SETTLE, {"deviceId": device, "label": label})
 
+    def _client(self, queue: str) -> "QueueClient":
+        """The encoding is given here, because the service's client takes it and forgets it."""
+        if queue not in self._queues:
+            self._queues[queue] = self.service.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy())
+        return self._queues[queue]
+
     async def _send(self, queue: str, message: dict[str, str]) -> None:
-        client = self._queues.setdefault(queue, self.service.get_queue_client(queue))
+        client = self._client(queue)
         try:
             try:
                 await client.send_message(json.dumps(message))

@@ -13,8 +13,9 @@ from shared.core.profile import GroupEnrollment, IndividualEnrollment, Profile, 
 from shared.core.rotation import Slots, slot_for
 from shared.flows.ports import Enrollments, HubIdentity, Hubs, Ledger, StaleVersionError, Work
 
-# What a device waits for DPS at most; afterwards the settle queue finishes.
+# What a device waits for DPS at most; afterwards the settle queue finishes, for which it waits a little too.
 PLACE_SECONDS = 6.0
+QUEUE_SECONDS = 4.0
 _ATTEMPTS = 4
 
 
@@ -69,7 +70,15 @@ class Provision:
             async with asyncio.timeout(PLACE_SECONDS):
                 await self.place(device, profile, new, in_use)
         except (TimeoutError, Unavailable):
-            await self.work.settle(device, profile.label)
+            await self._settle_later(device, profile)
+
+    async def _settle_later(self, device: DeviceId, profile: Profile) -> None:
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                await self.work.settle(device, profile.label)
+        except TimeoutError as error:
+            text = "the device cannot be enrolled in DPS now; send the same request again"
+            raise Unavailable(text, retry_after=5, cause="neither DPS nor the settle queue answers") from error
 
     async def place(self, device: DeviceId, profile: Profile, new: Certificate, in_use: str) -> None:
         """The certificate stands in the enrollment, and so does the one in use. Raises Unavailable."""
