@@ -106,6 +106,8 @@ class RestUpstream:
             seconds=ISSUE_SECONDS,
         )
         response = await self.certificates.session.send(call)
+        if response.status_code == 202:
+            return Pending(self.certificates.session.transport.retry_after(response, otherwise=_POLL_AFTER))
         if response.status_code not in (200, 201):
             raise refusal(response)
         answer = _json(response)

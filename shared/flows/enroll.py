@@ -127,7 +127,8 @@ class Enroll:
 
         known = await self.once.ledger.load(asked, key)
         renewed = admit(known)
-        order = Order(asked, profile, request, key, admit, renews=renewed.digicert_id if renewed else "")
+        digicert_id = renewed.digicert_id if renewed else ""
+        order = Order(asked, profile, request, key, admit, renews=digicert_id, presented=presented)
         outcome = await self.once.issue(order, known, self.upstreams[profile.label])
         if isinstance(outcome, Pending):
             return Waiting(asked, principal, outcome.retry_after)

@@ -26,12 +26,16 @@ PATIENCE = timedelta(seconds=12)
 SETTLING = timedelta(seconds=5)
 _WAIT = 0.3
 _ATTEMPTS = 5
+# A certificate that is paid for is not given up easily.
+_RECORD_ATTEMPTS = 8
 _POLL_AFTER = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """One wish for a certificate, authorized. `renews` is DigiCert ONE's id of what it renews, or empty.
+
+    `presented` is the serial of the issued certificate that the device has just proven to use, or empty.
 
     `admit` decides again whenever the ledger was read again, and raises Forbidden: the device may have been blocked, or
     enrolled by somebody else.
@@ -43,6 +47,7 @@ class Order:
     claim_key: str
     admit: Callable[[Snapshot], object]
     renews: str = ""
+    presented: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,17 +188,20 @@ class Once:
         serial = issued.certificate.serial
         due = issued.certificate.renewal_due(order.profile.renewal_point).date()
         claim = replace(claimed.claim, state="issued", serial=serial)
-        for _ in range(_ATTEMPTS):
-            updated = replace(device, label=order.profile.label, latest=serial)
+        for attempt in range(_RECORD_ATTEMPTS):
+            current = order.presented or device.current  # who has just proven a certificate uses it
+            updated = replace(device, label=order.profile.label, current=current, latest=serial)
             try:
                 await self.ledger.record(known, updated, claim, issued, due)
             except StaleVersionError:
+                await self.pause(_WAIT * attempt)  # of several orders for one device one gets through each time
                 known = await self.ledger.load(order.device_id, order.claim_key)
                 device = known.device or device
                 continue
             if updated.block is not Block.NONE:
                 raise Forbidden("the device is blocked")  # meanwhile; the record lets its revocation be made up for
             return issued
+        await self._doubt(order, claimed)
         raise Unavailable("the device's record is changing too fast; try again", retry_after=5)
 
     async def _doubt(self, order: Order, claimed: Claimed) -> None:
