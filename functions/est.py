@@ -51,6 +51,7 @@ async def answer(app: Application, req: func.HttpRequest, request_id: str) -> fu
     try:
         route = _route(req)
         record |= {"operation": route.operation.value, "label": route.label or app.enroll.profiles.default}
+        app.enroll.profile(route.label)  # an unknown label is not found, whatever was asked of it
         est.check_method(route.operation, req.method)
         response, outcome = await _serve(app, route, req)
     except Refusal as refusal:
@@ -85,7 +86,6 @@ async def _serve(app: Application, route: Route, req: func.HttpRequest) -> tuple
             body = est.csr_attributes(app.enroll.profile(route.label).request)
             return _encoded(app, route.label, body, est.CSR_ATTRIBUTES), {"outcome": "CsrAttributes"}
         case _:
-            app.enroll.profile(route.label)
             return await _enroll(app, route, req)
 
 

@@ -1,9 +1,10 @@
 """The edge of the app: the one table from refusals to HTTP statuses, the client certificate header, error bodies."""
 
+import asyncio
 import hmac
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 import azure.functions as func
@@ -33,6 +34,7 @@ STATUS: Final[dict[type[Refusal], int]] = {
 
 FRONT_END_PROOF: Final = "X-Front-End-Secret"
 _LONGEST: Final = 200
+_PROOF_SECONDS: Final = 2.0
 
 
 def status_of(refusal: Refusal) -> int:
@@ -88,11 +90,22 @@ async def client_certificate(application: Application, req: func.HttpRequest) ->
     name = application.client_certificate_header
     value = req.headers.get(name, "") if name else ""
     if value and application.front_end_secret_name:
-        proof = await application.secrets.get(application.front_end_secret_name)
+        proof = await _within_seconds(application.secrets.get(application.front_end_secret_name))
         given = req.headers.get(FRONT_END_PROOF, "")
         if not hmac.compare_digest(given.encode(errors="surrogateescape"), proof.strip().encode()):
             raise Forbidden("not allowed", cause="a client certificate header without the front end's secret")
     return value
+
+
+async def _within_seconds(reading: Awaitable[str]) -> str:
+    """This reading stands before the flow's own time budget, so it has one too. Raises Unavailable."""
+    try:
+        async with asyncio.timeout(_PROOF_SECONDS):
+            return await reading
+    except TimeoutError as error:
+        raise errors.Unavailable(
+            "a service that is needed does not answer", retry_after=5, cause="Key Vault"
+        ) from error
 
 
 def log_refusal(event: str, refusal: Refusal, fields: Mapping[str, object]) -> None:

@@ -133,7 +133,7 @@ def _action(verb: str) -> Schema:
     summary, body, answer = _ACTIONS[verb]
     done = "The device has renewed" if answer == "Renewal" else "Done, everywhere"
     begun = "The device is asked" if answer == "Renewal" else "In force here, and on its way to every other system"
-    responses = {
+    responses: Schema = {
         "200": {"description": done, "content": _json(ref(answer))},
         "202": {
             "description": begun,
@@ -149,7 +149,7 @@ def _action(verb: str) -> Schema:
 
 
 def _replay() -> Schema:
-    responses = {
+    responses: Schema = {
         "200": {"description": "How many were put back", "content": _json(ref("Replay"))},
         **_problems("400 404 409 413 415"),
     }

@@ -1,4 +1,4 @@
-"""The forms of what the operators' API reads and answers, as JSON Schema; core/ops.py and core/ops_views.py make them."""
+"""The forms of what the operators' API reads and answers, as JSON Schema. core/ops.py and core/ops_views.py hold them."""
 
 from typing import Final, get_args
 

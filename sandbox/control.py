@@ -203,7 +203,7 @@ def read_fault(body: Json, services: Collection[str]) -> Fault:
     fault = Fault(**body)
     if fault.service not in services:
         raise bad(f"there is no service {fault.service}; there are {', '.join(sorted(services))}")
-    if not re.fullmatch("[a-z][a-z_]*", fault.kind):
+    if not re.fullmatch("[a-z][a-z0-9_]*", fault.kind):
         raise bad("a kind is written in small letters and underscores")
     if fault.times < 1 or fault.seconds < 0 or not 200 <= fault.status <= 599:
         raise bad("times is 1 or more, seconds 0 or more, status between 200 and 599")

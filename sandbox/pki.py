@@ -134,8 +134,8 @@ def issuing_hierarchy(now: datetime) -> Hierarchy:
 
 
 def factory_authority(now: datetime | None = None) -> Authority:
-    """The CA of the factory that put the first certificate into each device."""
-    return self_signed("Sandbox Factory CA", ec.SECP256R1(), now or datetime.now(UTC), 20 * YEAR)
+    """The CA of the factory that put the first certificate into each device, older than any of them."""
+    return self_signed("Sandbox Factory CA", ec.SECP256R1(), (now or datetime.now(UTC)) - 2 * YEAR, 20 * YEAR)
 
 
 def tls_root() -> Authority:

@@ -65,7 +65,6 @@ def assemble(settings: Settings, known: Profiles) -> Application:
     from azure.identity import ManagedIdentityCredential as BlockingCredential
     from azure.identity.aio import ManagedIdentityCredential
     from azure.keyvault.secrets.aio import SecretClient
-    from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
     from azure.storage.queue.aio import QueueServiceClient
 
     identity = settings.client_id or None
@@ -75,9 +74,8 @@ def assemble(settings: Settings, known: Profiles) -> Application:
     queues = QueueServiceClient(
         settings.queue_uri,
         credential,
-        message_encode_policy=TextBase64EncodePolicy(),
-        message_decode_policy=TextBase64DecodePolicy(),
-        **_PATIENCE,
+        # The Storage SDK has a retry policy of its own, which begins with 15 seconds.
+        **{**_PATIENCE, "initial_backoff": 1, "increment_base": 0, "random_jitter_range": 0},
     )
     http = digicert.client(tls.context())
 

@@ -148,5 +148,6 @@ def sandbox(sandbox_process: Running) -> Iterator[Running]:
     """The running sandbox with no faults planned and its clock right, before the test and after it."""
     yield sandbox_process
     sandbox_process.control("DELETE", "/faults")
+    sandbox_process.control("PUT", "/clock", {"offset_seconds": 0})
     sandbox_process.control("PUT", "/edge", {"buffer_chunked": True})
     sandbox_process.control("PUT", "/event-grid", {"duplicates": 0, "reorder": False})

@@ -30,7 +30,7 @@ class Certificates:
     enrollment_profile_id: str
 
     async def find(self, request: SigningRequest) -> Answer | None:
-        """The certificate that holds the request's public key, among those of the same common name."""
+        """The newest certificate that holds the request's public key, among those of the same common name."""
         query = httpx.QueryParams(
             enrollment_profile_id=self.enrollment_profile_id,
             common_name=request.common_name,
@@ -39,11 +39,12 @@ class Certificates:
         )
         found = await self._get(f"{self.url}/iot/api/v1/certificate/?{query}")
         records = found.get("records") if isinstance(found, Mapping) else None
-        for record in records or []:
-            answer = await self._answer(record)
-            if answer and certificate(answer.certificates[0]).spki_sha256 == request.spki_sha256:
-                return answer
-        return None
+        answers = [await self._answer(record) for record in records or []]
+        fitting = [
+            one for one in answers if one and certificate(one.certificates[0]).spki_sha256 == request.spki_sha256
+        ]
+        # The order of the list is not documented.
+        return max(fitting, key=lambda one: one.certificates[0].not_valid_before_utc, default=None)
 
     async def _answer(self, record: Mapping[str, Any]) -> Answer | None:
         """The record with its certificate. Whether the list shows `pem` is not documented, so the record is read."""
@@ -105,6 +106,8 @@ class RestUpstream:
             seconds=ISSUE_SECONDS,
         )
         response = await self.certificates.session.send(call)
+        if response.status_code == 202:
+            return Pending(self.certificates.session.transport.retry_after(response, otherwise=_POLL_AFTER))
         if response.status_code not in (200, 201):
             raise refusal(response)
         answer = _json(response)

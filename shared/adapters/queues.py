@@ -22,6 +22,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.queue import TextBase64EncodePolicy
 
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
@@ -43,7 +44,7 @@ _SECONDS: Final = 8.0
 
 @dataclass(frozen=True)
 class StorageQueues:
-    """`service` encodes messages in base64, as host.json tells the triggers to expect. All raise Unavailable."""
+    """Messages are encoded in base64, as host.json tells the triggers to expect. All raise Unavailable."""
 
     service: "QueueServiceClient"
     _queues: dict[str, "QueueClient"] = field(default_factory=dict, repr=False)
@@ -60,9 +61,15 @@ class StorageQueues:
     async def publish(self, device: DeviceId) -> None:
         await self._send(PUBLISH, {"deviceId": device}, 0)
 
+    def _client(self, queue: str) -> "QueueClient":
+        """The encoding is given here, because the service's client takes it and forgets it."""
+        if queue not in self._queues:
+            self._queues[queue] = self.service.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy())
+        return self._queues[queue]
+
     async def _send(self, queue: str, message: Mapping[str, str], delay: int) -> None:
         """The queue is made when it is missing, as the bindings of the Functions host do it."""
-        client = self._queues.setdefault(queue, self.service.get_queue_client(queue))
+        client = self._client(queue)
         try:
             async with asyncio.timeout(_SECONDS):
                 try:

@@ -96,21 +96,19 @@ class Enroll:
 
     async def enroll(self, label: Label, submission: Submission) -> Enrolled | Waiting:
         """A certificate for the request, within the time that a device waits. Raises every Refusal."""
-        profile = self.profile(label)
+        profile, asked = self.profile(label), DeviceId("")
         try:
             async with asyncio.timeout(BUDGET_SECONDS):
-                return await self._enroll(profile, submission)
+                principal = await self.authenticate(profile, submission.presented)
+                est.check_media(submission.content_type, submission.content_encoding)
+                request = csr.parse(csr.decode_body(submission.body))
+                await self.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
+                asked = requested_device(principal, request)
+                return await self._for_device(asked, profile, submission.operation, principal, request)
         except TimeoutError as error:
-            raise OutcomeUnknown("it took too long; send the same request again", retry_after=10) from error
-
-    async def _enroll(self, profile: Profile, submission: Submission) -> Enrolled | Waiting:
-        principal = await self.authenticate(profile, submission.presented)
-        est.check_media(submission.content_type, submission.content_encoding)
-        request = csr.parse(csr.decode_body(submission.body))
-        await self.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
-        asked = requested_device(principal, request)
-        try:
-            return await self._for_device(asked, profile, submission.operation, principal, request)
+            late = OutcomeUnknown("it took too long; send the same request again", retry_after=10)
+            late.device_id = asked
+            raise late from error
         except Refusal as refusal:
             refusal.device_id = asked
             raise

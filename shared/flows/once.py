@@ -27,6 +27,8 @@ PATIENCE = timedelta(seconds=12)
 SETTLING = timedelta(seconds=5)
 _WAIT = 0.3
 _ATTEMPTS = 5
+# A certificate that is paid for is not given up easily.
+_RECORD_ATTEMPTS = 8
 _POLL_AFTER = 60
 
 
@@ -34,7 +36,7 @@ _POLL_AFTER = 60
 class Order:
     """One wish for a certificate, authorized. `renews` is DigiCert ONE's id of what it renews, or empty.
 
-    `presented` is the serial of the certificate of ours that the device came with, or empty.
+    `presented` is the serial of the issued certificate that the device has just proven to use, or empty.
 
     `admit` decides again whenever the ledger was read again, and raises Forbidden: the device may have been blocked, or
     enrolled by somebody else.
@@ -187,18 +189,20 @@ class Once:
         serial = issued.certificate.serial
         due = issued.certificate.renewal_due(order.profile.renewal_point).date()
         claim = replace(claimed.claim, state="issued", serial=serial)
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_RECORD_ATTEMPTS):
             newest = replace(device, label=order.profile.label)
             change = issuance.change(known, newest, issued, order.presented, self.clock())
             try:
                 await self.ledger.record(known, claim, change, due)
             except StaleVersionError:
+                await self.pause(_WAIT * attempt)  # of several orders for one device one gets through each time
                 known = await self.ledger.load(order.device_id, order.claim_key)
                 device = known.device or device
                 continue
             if device.block is not Block.NONE:
                 raise Forbidden("the device is blocked")  # meanwhile; the record lets its revocation be made up for
             return issued
+        await self._doubt(order, claimed)
         raise Unavailable("the device's record is changing too fast; try again", retry_after=5)
 
     async def _doubt(self, order: Order, claimed: Claimed) -> None:

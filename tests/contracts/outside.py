@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from azure.data.tables.aio import TableServiceClient
 from azure.identity import ManagedIdentityCredential as BlockingCredential
 from azure.identity.aio import ManagedIdentityCredential
@@ -47,6 +48,11 @@ class Outside:
     connections: Connections
 
 
+def sandbox_of(request: pytest.FixtureRequest) -> tuple[Running, Outside]:
+    """The sandbox without faults, and its adapters, for a fixture that needs them in some of its variants."""
+    return request.getfixturevalue("sandbox"), request.getfixturevalue("outside")
+
+
 def environment(sandbox: Running) -> dict[str, str]:
     lines = (sandbox.state / "env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line)
@@ -58,6 +64,9 @@ def _queues(credential: ManagedIdentityCredential, url: str, options: dict[str, 
         credential,
         message_encode_policy=TextBase64EncodePolicy(),
         message_decode_policy=TextBase64DecodePolicy(),
+        initial_backoff=0,  # of Storage's own retry policy, which begins with 15 seconds
+        increment_base=0,
+        random_jitter_range=0,
         **options,
     )
 

@@ -40,38 +40,38 @@ PADDED = until(lambda text: text.endswith(b"="))
 HIGH = until(lambda text: b"+" in text and b"/" in text)
 
 MALFORMED: dict[str, tuple[bytes, str]] = {
-    "1 empty": (b"", "is empty"),
-    "2 white space only": (b" \r\n\t\n", "is empty"),
-    "3 JSON": (b"{}", "not base64"),
-    "3 exclamation marks": (b"!!!", "not base64"),
-    "3 base64 with a NUL": (b"\0" + encoded(GOOD), "not base64"),
-    "3 raw DER": (GOOD, "not base64"),
-    "4 base64url": (HIGH.replace(b"+", b"-").replace(b"/", b"_"), "not base64"),
-    "5 missing padding": (PADDED.rstrip(b"="), "not base64"),
-    "5 too much padding": (PADDED + b"=", "not base64"),
-    "6 padding in mid-stream": (b"TQ==TWFu", "not base64"),
-    "6 two requests, one after the other": (PADDED + b"\n" + encoded(GOOD), "not base64"),
-    "6 percent-encoded": (HIGH.replace(b"+", b"%2B"), "not base64"),
-    "7 truncated in the signature": (encoded(GOOD[:-5]), "cannot be read"),
-    "7 truncated in the middle": (encoded(GOOD[: len(GOOD) // 2]), "cannot be read"),
-    "7 one byte": (encoded(b"0"), "cannot be read"),
-    "8 trailing byte": (encoded(GOOD + b"\0"), "cannot be read"),
-    "8 second request in the same DER": (encoded(GOOD + GOOD), "cannot be read"),
-    "9 indefinite length": (encoded(b"\x30\x80" + GOOD[3:] + b"\0\0"), "cannot be read"),
-    "9 length that is not minimal": (encoded(b"\x30\x82\0" + GOOD[2:]), "cannot be read"),
-    "10 length of four gigabytes": (encoded(b"\x30\x84\xff\xff\xff\xff" + GOOD[3:]), "cannot be read"),
-    "12 a certificate": (encoded(a_certificate()), "cannot be read"),
-    "12 a certificate in PEM": (pem("CERTIFICATE", content=a_certificate()), "exactly one CERTIFICATE REQUEST"),
-    "13 a PKCS#7": (encoded(a_pkcs7()), "cannot be read"),
-    "13 a boolean": (encoded(der.TRUE), "cannot be read"),
-    "15 two PEM blocks": (pem() + pem(), "exactly one CERTIFICATE REQUEST"),
-    "15 a request after a certificate": (pem("CERTIFICATE") + pem(), "exactly one CERTIFICATE REQUEST"),
-    "15 a key after the request": (pem() + pem("PRIVATE KEY"), "exactly one CERTIFICATE REQUEST"),
-    "16 another PEM label": (pem("PKCS7"), "exactly one CERTIFICATE REQUEST"),
-    "16 END cut off": (pem()[:-10], "exactly one CERTIFICATE REQUEST"),
-    "16 END of another label": (pem(end="CERTIFICATE"), "exactly one CERTIFICATE REQUEST"),
-    "16 NEW in one of the two lines": (pem(end="NEW CERTIFICATE REQUEST"), "exactly one CERTIFICATE REQUEST"),
-    "17 PEM in UTF-16": (pem().decode().encode("utf-16"), "not base64"),
+    "empty": (b"", "is empty"),
+    "white space only": (b" \r\n\t\n", "is empty"),
+    "JSON": (b"{}", "not base64"),
+    "exclamation marks": (b"!!!", "not base64"),
+    "base64 with a NUL": (b"\0" + encoded(GOOD), "not base64"),
+    "raw DER": (GOOD, "not base64"),
+    "base64url": (HIGH.replace(b"+", b"-").replace(b"/", b"_"), "not base64"),
+    "missing padding": (PADDED.rstrip(b"="), "not base64"),
+    "too much padding": (PADDED + b"=", "not base64"),
+    "padding in mid-stream": (b"TQ==TWFu", "not base64"),
+    "two requests, one after the other": (PADDED + b"\n" + encoded(GOOD), "not base64"),
+    "percent-encoded": (HIGH.replace(b"+", b"%2B"), "not base64"),
+    "truncated in the signature": (encoded(GOOD[:-5]), "cannot be read"),
+    "truncated in the middle": (encoded(GOOD[: len(GOOD) // 2]), "cannot be read"),
+    "one byte": (encoded(b"0"), "cannot be read"),
+    "trailing byte": (encoded(GOOD + b"\0"), "cannot be read"),
+    "second request in the same DER": (encoded(GOOD + GOOD), "cannot be read"),
+    "indefinite length": (encoded(b"\x30\x80" + GOOD[3:] + b"\0\0"), "cannot be read"),
+    "length that is not minimal": (encoded(b"\x30\x82\0" + GOOD[2:]), "cannot be read"),
+    "length of four gigabytes": (encoded(b"\x30\x84\xff\xff\xff\xff" + GOOD[3:]), "cannot be read"),
+    "a certificate": (encoded(a_certificate()), "cannot be read"),
+    "a certificate in PEM": (pem("CERTIFICATE", content=a_certificate()), "exactly one CERTIFICATE REQUEST"),
+    "a PKCS#7": (encoded(a_pkcs7()), "cannot be read"),
+    "a boolean": (encoded(der.TRUE), "cannot be read"),
+    "two PEM blocks": (pem() + pem(), "exactly one CERTIFICATE REQUEST"),
+    "a request after a certificate": (pem("CERTIFICATE") + pem(), "exactly one CERTIFICATE REQUEST"),
+    "a key after the request": (pem() + pem("PRIVATE KEY"), "exactly one CERTIFICATE REQUEST"),
+    "another PEM label": (pem("PKCS7"), "exactly one CERTIFICATE REQUEST"),
+    "END cut off": (pem()[:-10], "exactly one CERTIFICATE REQUEST"),
+    "END of another label": (pem(end="CERTIFICATE"), "exactly one CERTIFICATE REQUEST"),
+    "NEW in one of the two lines": (pem(end="NEW CERTIFICATE REQUEST"), "exactly one CERTIFICATE REQUEST"),
+    "PEM in UTF-16": (pem().decode().encode("utf-16"), "not base64"),
 }
 
 ACCEPTED: dict[str, bytes] = {
@@ -81,9 +81,9 @@ ACCEPTED: dict[str, bytes] = {
     "PEM": pem(),
     "PEM with NEW": pem("NEW CERTIFICATE REQUEST"),
     "PEM with CRLF after text": b"Subject: CN=hostile-device\r\n" + pem().replace(b"\n", b"\r\n"),
-    # Row 18 leaves the choice; a byte order mark is text before the block, like any other.
-    "18 PEM with a byte order mark": b"\xef\xbb\xbf" + pem(),
-    "19 PEM all on one line": pem().replace(b"\n", b""),
+    # A byte order mark is text before the block, like any other.
+    "PEM with a byte order mark": b"\xef\xbb\xbf" + pem(),
+    "PEM all on one line": pem().replace(b"\n", b""),
 }
 
 
@@ -102,7 +102,7 @@ def test_a_body_of_another_dress_is_the_same_request(site: Site, hostile: Identi
     assert f"{certificate.serial_number:032X}" in serials
 
 
-def test_14_a_private_key_in_the_body_is_refused_and_not_logged(site: Site, hostile: Identity) -> None:
+def test_a_private_key_in_the_body_is_refused_and_not_logged(site: Site, hostile: Identity) -> None:
     key = device.new_key("ec-p256").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     with site.nothing_issued():
         refused(site.enroll(hostile, key), 400, "exactly one CERTIFICATE REQUEST")
@@ -114,7 +114,7 @@ def test_14_a_private_key_in_the_body_is_refused_and_not_logged(site: Site, host
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "gzip, identity"])
-def test_20_a_compressed_body_is_unsupported(site: Site, hostile: Identity, encoding: str) -> None:
+def test_a_compressed_body_is_unsupported(site: Site, hostile: Identity, encoding: str) -> None:
     body = gzip.compress(encoded(GOOD)) if "gzip" in encoding else encoded(GOOD)
     with site.nothing_issued():
         refused(site.enroll(hostile, body, headers=(PKCS10, ("Content-Encoding", encoding))), 415, "Content-Encoding")
@@ -132,14 +132,14 @@ def test_20_a_compressed_body_is_unsupported(site: Site, hostile: Identity, enco
     ],
     ids=str,
 )
-def test_27_another_media_type_is_unsupported(site: Site, hostile: Identity, types: tuple[str, ...]) -> None:
+def test_another_media_type_is_unsupported(site: Site, hostile: Identity, types: tuple[str, ...]) -> None:
     headers = [("Content-Type", value) for value in types]
     with site.nothing_issued():
         refused(site.enroll(hostile, encoded(GOOD), headers=headers), 415, "application/pkcs10")
 
 
 @pytest.mark.parametrize("second", ["application/pkcs10", "text/plain"])
-def test_29_two_media_types_are_malformed(site: Site, hostile: Identity, second: str) -> None:
+def test_two_media_types_are_malformed(site: Site, hostile: Identity, second: str) -> None:
     """The host joins two headers of one name by a comma. The one of the sandbox does not let them that far."""
     with site.nothing_issued():
         joined = ("Content-Type", f"application/pkcs10,{second}")
@@ -151,14 +151,14 @@ def test_29_two_media_types_are_malformed(site: Site, hostile: Identity, second:
 @pytest.mark.parametrize(
     "headers",
     [
-        pytest.param([("Content-Type", "APPLICATION/PKCS10; charset=x")], id="28 capitals and a parameter"),
-        pytest.param([PKCS10, ("Content-Encoding", "identity")], id="20 no encoding"),
-        pytest.param([PKCS10, ("Content-Transfer-Encoding", "binary")], id="30 transfer encoding binary"),
+        pytest.param([("Content-Type", "APPLICATION/PKCS10; charset=x")], id="capitals and a parameter"),
+        pytest.param([PKCS10, ("Content-Encoding", "identity")], id="no encoding"),
+        pytest.param([PKCS10, ("Content-Transfer-Encoding", "binary")], id="transfer encoding binary"),
         pytest.param(
             [PKCS10, ("Content-Transfer-Encoding", "8bit"), ("Content-Transfer-Encoding", "base64")],
-            id="30 two transfer encodings",
+            id="two transfer encodings",
         ),
-        pytest.param([PKCS10, ("Expect", "100-continue")], id="12.5 Expect"),
+        pytest.param([PKCS10, ("Expect", "100-continue")], id="Expect"),
         pytest.param([PKCS10, ("Accept", "text/html")], id="an Accept that does not fit"),
     ],
 )
@@ -166,7 +166,7 @@ def test_headers_that_do_not_matter(site: Site, hostile: Identity, headers: list
     leaf(site.enroll(hostile, encoded(GOOD), headers=headers))
 
 
-def test_26_the_body_has_a_limit_to_the_byte(site: Site, hostile: Identity) -> None:
+def test_the_body_has_a_limit_to_the_byte(site: Site, hostile: Identity) -> None:
     most = encoded(GOOD).ljust(65_536, b"\n")
     leaf(site.enroll(hostile, most))
     with site.nothing_issued():
@@ -177,11 +177,11 @@ def test_26_the_body_has_a_limit_to_the_byte(site: Site, hostile: Identity) -> N
 CHUNKED = (PKCS10, ("Transfer-Encoding", "chunked"))
 
 
-def test_21_the_front_end_gives_a_chunked_body_its_length(site: Site, hostile: Identity) -> None:
+def test_the_front_end_gives_a_chunked_body_its_length(site: Site, hostile: Identity) -> None:
     leaf(site.enroll(hostile, wire.chunked(encoded(GOOD)), headers=CHUNKED))
 
 
-def test_22_a_chunked_body_has_the_same_limit(site: Site, hostile: Identity) -> None:
+def test_a_chunked_body_has_the_same_limit(site: Site, hostile: Identity) -> None:
     with site.nothing_issued():
         body = wire.chunked(encoded(GOOD).ljust(65_537, b"\n"), 8000)
         refused(site.enroll(hostile, body, headers=CHUNKED), 413, "65536 bytes")
@@ -196,7 +196,7 @@ def test_a_chunked_body_that_never_arrives_is_refused_with_the_remedy(site: Site
         refused(wire.send(None, raw, port=wire.HOST), 400, "with Content-Length instead")
 
 
-def test_23_half_a_body_is_no_request(site: Site, hostile: Identity) -> None:
+def test_half_a_body_is_no_request(site: Site, hostile: Identity) -> None:
     raw = wire.request("POST", path("simpleenroll"), encoded(GOOD), (PKCS10,))
     with site.nothing_issued(), wire.connected(site.tls(hostile)) as connection:
         connection.sendall(raw[:-100])

@@ -35,7 +35,7 @@ def directly(site: Site, *headers: tuple[str, str], trusted: bool = True) -> Ans
     return wire.send(None, wire.request("POST", path("simpleenroll"), GOOD, (PKCS10, *proof, *headers)), port=wire.HOST)
 
 
-def test_85_a_header_that_the_front_end_has_not_vouched_for_is_forbidden(site: Site, hostile: Identity) -> None:
+def test_a_header_that_the_front_end_has_not_vouched_for_is_forbidden(site: Site, hostile: Identity) -> None:
     with site.nothing_issued():
         refused(directly(site, (HEADER, value(hostile)), trusted=False), 403, "not allowed")
         wrong: Headers = [(HEADER, value(hostile)), ("X-Front-End-Secret", "guessed")]
@@ -44,20 +44,20 @@ def test_85_a_header_that_the_front_end_has_not_vouched_for_is_forbidden(site: S
         refused(directly(site, *empty, trusted=False), 403, "not allowed")
 
 
-def test_85_a_proof_beyond_ascii_is_a_wrong_proof_and_no_error_of_ours(site: Site, hostile: Identity) -> None:
+def test_a_proof_beyond_ascii_is_a_wrong_proof_and_no_error_of_ours(site: Site, hostile: Identity) -> None:
     with site.nothing_issued():
         headers: Headers = [(HEADER, value(hostile)), ("X-Front-End-Secret", "\xe9")]
         refused(directly(site, *headers, trusted=False), 403, "not allowed")
 
 
 @pytest.mark.parametrize("name", [HEADER, HEADER.lower(), ALIAS, "X-Client-Cert", "Client-Cert", "X-ARR-SSL"])
-def test_86_a_forged_header_through_the_front_end_counts_as_none(site: Site, hostile: Identity, name: str) -> None:
+def test_a_forged_header_through_the_front_end_counts_as_none(site: Site, hostile: Identity, name: str) -> None:
     with site.nothing_issued():
         headers = (PKCS10, (name, value(hostile)), ("X-Front-End-Secret", "guessed"))
         refused(site.enroll(None, GOOD, headers=headers), 401, "is required")
 
 
-def test_86_a_forged_header_beside_a_certificate_changes_nothing(site: Site, hostile: Identity) -> None:
+def test_a_forged_header_beside_a_certificate_changes_nothing(site: Site, hostile: Identity) -> None:
     other = site.identity("hostile-other")
     with site.nothing_issued():
         for name in (HEADER, ALIAS):
@@ -73,18 +73,18 @@ def test_the_path_header_of_the_front_end_cannot_be_forged_either(site: Site, ho
 
 
 UNREADABLE: dict[str, Callable[[Identity], str]] = {
-    "87 two certificates joined by a comma": lambda one: f"{value(one)},{value(one)}",
-    "87 joined by a comma and a space": lambda one: f"{value(one)}, {value(one)}",
-    "88 no base64": lambda _: "garbage!",
-    "88 base64 of something else": lambda _: base64.b64encode(b"garbage").decode(),
-    "88 a trailing byte": lambda one: base64.b64encode(one.leaf.public_bytes(Encoding.DER) + b"\0").decode(),
-    "88 two certificates in the DER": lambda one: base64.b64encode(one.leaf.public_bytes(Encoding.DER) * 2).decode(),
-    "88 two in PEM": lambda one: f"{pem(one)} {pem(one)}",
-    "88 cut off": lambda one: value(one)[:-8],
-    "88 URL-escaped PEM, as nginx sends it": lambda one: pem(one).replace(" ", "%20"),
-    "88 a request instead of a certificate": lambda _: base64.b64encode(csr.request()).decode(),
+    "two certificates joined by a comma": lambda one: f"{value(one)},{value(one)}",
+    "joined by a comma and a space": lambda one: f"{value(one)}, {value(one)}",
+    "no base64": lambda _: "garbage!",
+    "base64 of something else": lambda _: base64.b64encode(b"garbage").decode(),
+    "a trailing byte": lambda one: base64.b64encode(one.leaf.public_bytes(Encoding.DER) + b"\0").decode(),
+    "two certificates in the DER": lambda one: base64.b64encode(one.leaf.public_bytes(Encoding.DER) * 2).decode(),
+    "two in PEM": lambda one: f"{pem(one)} {pem(one)}",
+    "cut off": lambda one: value(one)[:-8],
+    "URL-escaped PEM, as nginx sends it": lambda one: pem(one).replace(" ", "%20"),
+    "a request instead of a certificate": lambda _: base64.b64encode(csr.request()).decode(),
     "(null)": lambda _: "(null)",
-    "89 longer than any certificate": lambda _: "A" * 17_000,
+    "longer than any certificate": lambda _: "A" * 17_000,
     "beyond ASCII": lambda one: f"{value(one)}\xe9",
 }
 
@@ -95,7 +95,7 @@ def test_a_header_that_is_not_one_certificate_is_malformed(site: Site, hostile: 
         refused(directly(site, (HEADER, UNREADABLE[case](hostile))), 400, "the client certificate")
 
 
-def test_87_two_copies_of_the_header_are_malformed(site: Site, hostile: Identity) -> None:
+def test_two_copies_of_the_header_are_malformed(site: Site, hostile: Identity) -> None:
     other = site.identity("hostile-other")
     with site.nothing_issued():
         for second in (hostile, other):

@@ -23,91 +23,91 @@ def with_subject(subject: bytes) -> bytes:
 
 DEVICE = dns(csr.NAME.encode())
 ATTRIBUTES: dict[str, Case] = {
-    "53 two extensionRequests": (
+    "two extensionRequests": (
         with_attributes(extensions(san(DEVICE)), extensions(san(DEVICE))),
         "once and have one value",
     ),
-    "54 extensionRequest without a value": (with_attributes(attribute(der.EXTENSION_REQUEST)), ""),
-    "54 extensionRequest with two values": (
+    "extensionRequest without a value": (with_attributes(attribute(der.EXTENSION_REQUEST)), ""),
+    "extensionRequest with two values": (
         with_attributes(attribute(der.EXTENSION_REQUEST, der.sequence(san(DEVICE)), der.sequence(san(DEVICE)))),
         "",
     ),
-    "55 subjectAltName twice": (with_attributes(extensions(san(DEVICE), san(DEVICE))), ""),
-    "56 critical FALSE written out": (
+    "subjectAltName twice": (with_attributes(extensions(san(DEVICE), san(DEVICE))), ""),
+    "critical FALSE written out": (
         with_attributes(extensions(extension(der.SAN, der.sequence(DEVICE), der.FALSE))),
         "",
     ),
-    "57 attribute without a value": (with_attributes(attribute(oid("1.2.3.4"))), ""),
-    "58 long-form tag in an attribute": (with_attributes(attribute(oid("1.2.3.4"), b"\x1f\x81\x01\x00")), ""),
-    "59 two challengePasswords": (
+    "attribute without a value": (with_attributes(attribute(oid("1.2.3.4"))), ""),
+    "long-form tag in an attribute": (with_attributes(attribute(oid("1.2.3.4"), b"\x1f\x81\x01\x00")), ""),
+    "two challengePasswords": (
         with_attributes(*(attribute(der.CHALLENGE_PASSWORD, utf8(text)) for text in ("a", "b"))),
         "once and have one value",
     ),
-    "59 challengePassword with two values": (
+    "challengePassword with two values": (
         with_attributes(attribute(der.CHALLENGE_PASSWORD, utf8("a"), utf8("b"))),
         "",
     ),
-    "59 challengePassword as an OCTET STRING": (
+    "challengePassword as an OCTET STRING": (
         with_attributes(attribute(der.CHALLENGE_PASSWORD, der.octets(b"a"))),
         "challengePassword must be one string",
     ),
-    "59 challengePassword of 256 characters": (
+    "challengePassword of 256 characters": (
         with_attributes(attribute(der.CHALLENGE_PASSWORD, utf8("a" * 256))),
         "challengePassword must be one string",
     ),
-    "60 ChangeSubjectName": (
+    "ChangeSubjectName": (
         with_attributes(attribute(oid("1.3.6.1.5.5.7.7.36"), der.sequence(common_name("other")))),
         "ChangeSubjectName",
     ),
-    "60 Microsoft's extension attribute": (
+    "Microsoft's extension attribute": (
         with_attributes(attribute(oid("1.3.6.1.4.1.311.2.1.14"), der.sequence(san(DEVICE)))),
         "other than extensionRequest",
     ),
-    "61 CA:TRUE": (
+    "CA:TRUE": (
         with_attributes(extensions(extension(oid("2.5.29.19"), der.sequence(der.TRUE), der.TRUE))),
         "CA certificate",
     ),
-    "61 keyCertSign": (
+    "keyCertSign": (
         with_attributes(extensions(extension(oid("2.5.29.15"), b"\x03\x02\x02\x04", der.TRUE))),
         "key usage of a CA",
     ),
-    "61 EKU cmcRA": (
+    "EKU cmcRA": (
         with_attributes(extensions(extension(oid("2.5.29.37"), der.sequence(oid("1.3.6.1.5.5.7.3.28"))))),
         "extended key usage",
     ),
-    "62 unknown critical extension": (
+    "unknown critical extension": (
         with_attributes(extensions(extension(oid("1.2.3.4"), der.NULL, der.TRUE))),
         "1.2.3.4, which is not granted",
     ),
-    "63 subjectAltName x400Address": (with_attributes(extensions(san(der.tlv(0xA3)))), ""),
-    "63 subjectAltName otherName": (
+    "subjectAltName x400Address": (with_attributes(extensions(san(der.tlv(0xA3)))), ""),
+    "subjectAltName otherName": (
         with_attributes(extensions(san(der.tlv(0xA0, oid("1.2.3.4"), der.tlv(0xA0, utf8("x")))))),
         "kind of name",
     ),
-    "64 subjectAltName with an IP of three bytes": (with_attributes(extensions(san(der.tlv(0x87, b"\1\2\3")))), ""),
-    "65 subjectAltName with NUL": (with_attributes(extensions(san(dns(b"hostile\0.evil")))), "letters, digits"),
-    "65 subjectAltName beyond ASCII": (with_attributes(extensions(san(dns("é.example".encode())))), ""),
-    "65 subjectAltName wildcard": (with_attributes(extensions(san(dns(b"*.example.com")))), "letters, digits"),
-    "65 subjectAltName empty": (with_attributes(extensions(san())), "1 to 100 names"),
-    "66 101 names": (with_attributes(extensions(san(*[DEVICE] * 101))), "1 to 100 names"),
+    "subjectAltName with an IP of three bytes": (with_attributes(extensions(san(der.tlv(0x87, b"\1\2\3")))), ""),
+    "subjectAltName with NUL": (with_attributes(extensions(san(dns(b"hostile\0.evil")))), "letters, digits"),
+    "subjectAltName beyond ASCII": (with_attributes(extensions(san(dns("é.example".encode())))), ""),
+    "subjectAltName wildcard": (with_attributes(extensions(san(dns(b"*.example.com")))), "letters, digits"),
+    "subjectAltName empty": (with_attributes(extensions(san())), "1 to 100 names"),
+    "101 names": (with_attributes(extensions(san(*[DEVICE] * 101))), "1 to 100 names"),
 }
 
 NAMES: dict[str, Case] = {
-    "67 NUL in the common name": (with_subject(common_name("dev1\0.evil")), "control or invisible"),
-    "67 LF in the common name": (with_subject(common_name('dev1\n{"event": "est"}')), "control or invisible"),
-    "68 common name of 5000 characters": (with_subject(common_name("a" * 5000)), "1 to 64 characters"),
-    "68 empty common name": (with_subject(common_name("")), "1 to 64 characters"),
-    "69 common name as a BIT STRING": (with_subject(der.name(rdn(der.COMMON_NAME, der.bit_string(b"abc")))), ""),
-    "70 common name as a T61String": (with_subject(der.name(rdn(der.COMMON_NAME, der.tlv(0x14, b"\xe9")))), ""),
-    "70 common name with bad UTF-8": (with_subject(der.name(rdn(der.COMMON_NAME, der.tlv(0x0C, b"\xff\xfe")))), ""),
-    "70 common name with an odd BMPString": (with_subject(der.name(rdn(der.COMMON_NAME, der.tlv(0x1E, b"abc")))), ""),
-    "71 right-to-left override": (with_subject(common_name("hostile\u202eecived")), "control or invisible"),
-    "71 zero-width space": (with_subject(common_name("hostile\u200b-device")), "control or invisible"),
-    "72 two common names": (
+    "NUL in the common name": (with_subject(common_name("dev1\0.evil")), "control or invisible"),
+    "LF in the common name": (with_subject(common_name('dev1\n{"event": "est"}')), "control or invisible"),
+    "common name of 5000 characters": (with_subject(common_name("a" * 5000)), "1 to 64 characters"),
+    "empty common name": (with_subject(common_name("")), "1 to 64 characters"),
+    "common name as a BIT STRING": (with_subject(der.name(rdn(der.COMMON_NAME, der.bit_string(b"abc")))), ""),
+    "common name as a T61String": (with_subject(der.name(rdn(der.COMMON_NAME, der.tlv(0x14, b"\xe9")))), ""),
+    "common name with bad UTF-8": (with_subject(der.name(rdn(der.COMMON_NAME, der.tlv(0x0C, b"\xff\xfe")))), ""),
+    "common name with an odd BMPString": (with_subject(der.name(rdn(der.COMMON_NAME, der.tlv(0x1E, b"abc")))), ""),
+    "right-to-left override": (with_subject(common_name("hostile\u202eecived")), "control or invisible"),
+    "zero-width space": (with_subject(common_name("hostile\u200b-device")), "control or invisible"),
+    "two common names": (
         with_subject(der.name(*(rdn(der.COMMON_NAME, utf8(text)) for text in (csr.NAME, "other")))),
         "twice",
     ),
-    "72 multi-valued RDN": (
+    "multi-valued RDN": (
         with_subject(
             der.name(
                 der.set_of(
@@ -117,24 +117,24 @@ NAMES: dict[str, Case] = {
         ),
         "multi-valued RDN",
     ),
-    "72 empty subject": (with_subject(der.name()), "common name"),
+    "empty subject": (with_subject(der.name()), "common name"),
 }
 
 # Read and understood, and not this device's to ask for.
 FORBIDDEN: dict[str, Case] = {
-    "65 another device's subjectAltName": (
+    "another device's subjectAltName": (
         with_attributes(extensions(san(dns(b"another-device")))),
         "nothing but the device id",
     ),
-    "68 a country": (
+    "a country": (
         with_subject(der.name(rdn(oid("2.5.4.6"), der.printable("DE")), rdn(der.COMMON_NAME, utf8(csr.NAME)))),
         "country",
     ),
-    "73 another device's name": (with_subject(common_name("another-device")), "not the device"),
-    "73 the own name in capitals": (with_subject(common_name(csr.NAME.upper())), "not the device"),
-    "74 wildcard name": (with_subject(common_name("*")), "no device id"),
-    "74 a name with a space at its end": (with_subject(common_name(f"{csr.NAME} ")), "no device id"),
-    "74 a Greek letter for a Latin one": (with_subject(common_name("hοstile-device")), "no device id"),  # noqa: RUF001
+    "another device's name": (with_subject(common_name("another-device")), "not the device"),
+    "the own name in capitals": (with_subject(common_name(csr.NAME.upper())), "not the device"),
+    "wildcard name": (with_subject(common_name("*")), "no device id"),
+    "a name with a space at its end": (with_subject(common_name(f"{csr.NAME} ")), "no device id"),
+    "a Greek letter for a Latin one": (with_subject(common_name("hοstile-device")), "no device id"),  # noqa: RUF001
 }
 
 
@@ -153,14 +153,14 @@ def test_a_request_for_what_is_not_its_own_is_forbidden(site: Site, hostile: Ide
 
 
 @pytest.mark.parametrize(("names", "status"), [(20_000, 413), (1_500, 413)])
-def test_66_a_flood_of_names_is_too_large(site: Site, hostile: Identity, names: int, status: int) -> None:
+def test_a_flood_of_names_is_too_large(site: Site, hostile: Identity, names: int, status: int) -> None:
     """20,000 names are over the limit of a body, 1,500 over that of a request."""
     with site.nothing_issued():
         body = encoded(with_attributes(extensions(san(*[DEVICE] * names))))
         refused(site.enroll(hostile, body), status, "over")
 
 
-def test_11_deep_nesting_is_harmless(site: Site, hostile: Identity) -> None:
+def test_deep_nesting_is_harmless(site: Site, hostile: Identity) -> None:
     nested = functools.reduce(lambda inner, _: der.sequence(inner), range(2000), b"")
     with site.nothing_issued():
         refused(site.enroll(hostile, encoded(nested)), 400)

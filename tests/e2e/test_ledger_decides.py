@@ -51,7 +51,7 @@ def born(site: Site, name: str) -> tuple[Newborn, Identity]:
 
 
 @pytest.mark.parametrize("block", ["hold", "revoked"])
-def test_84_a_blocked_device_gets_nothing_by_any_credentials(site: Site, block: str) -> None:
+def test_a_blocked_device_gets_nothing_by_any_credentials(site: Site, block: str) -> None:
     name = f"blocked-{block}"
     newborn, identity = born(site, name)
     mark(site, name, Block=block)
@@ -67,7 +67,7 @@ def test_84_a_blocked_device_gets_nothing_by_any_credentials(site: Site, block: 
         leaf(site.enroll(identity, new))
 
 
-def test_84_a_blocked_device_is_refused_by_the_allocation_of_dps(site: Site) -> None:
+def test_a_blocked_device_is_refused_by_the_allocation_of_dps(site: Site) -> None:
     _, identity = born(site, "blocked-at-dps")
     arguments = (ports.DPS_HOST, ports.DPS_ID_SCOPE, site.sandbox.tls_root, identity)
     mark(site, "blocked-at-dps", Block="hold")
@@ -78,7 +78,7 @@ def test_84_a_blocked_device_is_refused_by_the_allocation_of_dps(site: Site) -> 
     assert device.register(*arguments).status == "assigned"
 
 
-def test_84_a_revoked_certificate_cannot_renew_and_is_not_handed_out_again(site: Site) -> None:
+def test_a_revoked_certificate_cannot_renew_and_is_not_handed_out_again(site: Site) -> None:
     newborn, identity = born(site, "revoked")
     mark(site, "revoked", f"cert-{identity.leaf.serial_number:x}", Status="revoked")
     new = ordinary("revoked", device.new_key("ec-p256"))

@@ -3,10 +3,12 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sandbox import device
+from sandbox import device, ports
+from sandbox.device import Identity
 from tests.e2e.est import PKCS10, Newborn, Site, eventually, leaf, ordinary, refused
 
 
@@ -48,10 +50,15 @@ def connects(newborn: Newborn, chain: bytes, folder: Path) -> dict[str, str]:
 def test_without_dps_the_certificate_is_delivered_and_the_enrollment_follows(site: Site, tmp_path: Path) -> None:
     newborn = site.newborn("dps-down", "individual")
     site.sandbox.fault("DPS", "status", path="/enrollments/dps-down", status=503, headers={"Retry-After": "30"})
-    site.journal()
+    mark = site.sandbox.mark()
     certificate = newborn.has(newborn.ask())
-    assert not put_enrollment(site, newborn)
-    assert eventually(lambda: put_enrollment(site, newborn), 40), "the settle queue has not written the enrollment"
+    (first, *_) = asked_of_dps(site, mark, "dps-down")
+    assert first["status"] == 503
+
+    def written() -> bool:
+        return ("PUT", 200) in {(one["method"], one["status"]) for one in asked_of_dps(site, mark, "dps-down")}
+
+    assert eventually(written, 40), "the settle queue has not written the enrollment"
     told = eventually(lambda: connects(newborn, certificate.public_bytes(Encoding.PEM), tmp_path))
     assert (told["dps"], told["hub"]) == ("assigned", "connected"), told
 
@@ -66,9 +73,30 @@ def test_a_moment_without_dps_is_not_noticed(site: Site, tmp_path: Path) -> None
     assert (told["dps"], told["hub"]) == ("assigned", "connected"), told
 
 
-def put_enrollment(site: Site, newborn: Newborn) -> bool:
-    wanted = f"/enrollments/{newborn.factory.name}"
-    return any(
-        entry.get("method") == "PUT" and entry.get("path") == wanted and entry.get("status") == 200
-        for entry in site.journal()
-    )
+def asked_of_dps(site: Site, mark: int, name: str) -> list[dict[str, Any]]:
+    """What the app has asked of the device's enrollment since then."""
+    return [entry for entry in site.sandbox.journal(mark) if entry.get("path") == f"/enrollments/{name}"]
+
+
+def test_a_renewal_without_dps_leaves_the_certificate_in_use_where_it_stands(site: Site) -> None:
+    """An enrollment has two places. The settle queue may only overwrite the one that the device has left behind."""
+    name = "dps-down-renewal"
+    host, scope, root = ports.DPS_HOST, ports.DPS_ID_SCOPE, site.sandbox.tls_root
+    newborn = site.newborn(name, "individual")
+    held = Identity(newborn.key, (newborn.has(newborn.ask()),))
+    assert device.register(host, scope, root, held).status == "assigned"
+    for generation in range(2):
+        key = device.new_key("ec-p256")
+        mark = site.sandbox.mark()
+        if generation:
+            site.sandbox.fault("DPS", "status", path=f"/enrollments/{name}", status=503, headers={"Retry-After": "30"})
+        renewed = Identity(key, (leaf(site.enroll(held, ordinary(name, key), "individual")),))
+        assert eventually(
+            lambda mark=mark: (  # type: ignore[misc]
+                ("PUT", 200) in {(one["method"], one["status"]) for one in asked_of_dps(site, mark, name)}
+            ),
+            40,
+        )
+        assert device.register(host, scope, root, held).status == "assigned", f"generation {generation}"
+        assert device.register(host, scope, root, renewed).status == "assigned"
+        held = renewed

@@ -125,12 +125,28 @@ def test_a_rest_order_that_waits_for_approval_is_no_failure(site: Site) -> None:
     assert int(answer.header("Retry-After")) >= 10
 
 
-@BOTH
-def test_99_many_equal_requests_at_once_are_one_certificate(site: Site, label: str) -> None:
+@pytest.mark.parametrize("label", ["est", "rest", "unwrapped", "individual"])
+def test_many_equal_requests_at_once_are_one_certificate(site: Site, label: str) -> None:
     device = site.newborn(f"impatient-{label}", label)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: device.ask(), range(8)))
     assert len({device.has(answer).serial_number for answer in answers}) == 1
+
+
+@BOTH
+def test_one_device_with_many_keys_at_once_gets_a_certificate_for_each(site: Site, label: str) -> None:
+    """`aziot-certd` makes a new key at each retry, and its retries may overlap."""
+    devices = [site.newborn(f"many-keys-{label}", label) for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        for device, answer in zip(devices, pool.map(lambda one: one.ask(), devices), strict=True):
+            device.has(answer)
+
+
+def test_many_devices_at_once_are_all_served(site: Site) -> None:
+    devices = [site.newborn(f"crowd-{number}", ("est", "rest", "unwrapped")[number % 3]) for number in range(30)]
+    with ThreadPoolExecutor(30) as pool:
+        for device, answer in zip(devices, pool.map(lambda one: one.ask(), devices), strict=True):
+            device.has(answer)
 
 
 def test_a_slow_ca_costs_the_device_its_patience_and_no_second_certificate(site: Site) -> None:

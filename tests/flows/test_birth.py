@@ -132,6 +132,16 @@ async def test_the_limit_ends_at_midnight_utc_and_is_each_devices_own() -> None:
     assert len(world.ca.issued) == 3
 
 
+async def test_a_renewal_by_the_same_request_counts_like_any_other() -> None:
+    world = fakes(daily_limit=1)
+    device = world.device()
+    await world.birth(device)
+    world.clock.forward(days=80)
+    await world.birth(device)
+    with pytest.raises(Throttled):
+        await world.post(device.with_new_key())
+
+
 async def test_the_answer_holds_the_names_that_were_asked_for(world: Fakes) -> None:
     device = replace(world.device("Dev-1"), san="dev-1")
     assert isinstance(await world.post(device), Enrolled)

@@ -70,6 +70,19 @@ async def test_orders_that_were_lost_on_the_way_count_once_where_they_can_be_loo
     assert known.issued_count == 1
 
 
+async def test_a_refusal_of_yesterdays_order_does_not_lower_todays_count(world: Fakes) -> None:
+    device = world.device()
+    world.upstream.behaves = ["lost_before"]
+    await refused(world, device, OutcomeUnknown)
+    world.clock.forward(days=1)
+    await world.birth(device.with_new_key())
+    world.upstream.behaves = ["refuse"]
+    await refused(world, device, UpstreamRefused)
+    known = world.ledger.read(device.id).device
+    assert known is not None
+    assert (known.issued_on, known.issued_count) == (world.clock().date(), 1)
+
+
 @pytest.mark.parametrize("error", [Unavailable("no", retry_after=5), Throttled("no", retry_after=5)])
 async def test_while_the_look_up_fails_nothing_is_ordered(world: Fakes, error: Refusal) -> None:
     device = world.device()

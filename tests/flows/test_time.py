@@ -29,6 +29,7 @@ async def test_a_ca_that_hangs_is_not_waited_for_and_then_looked_up(world: Fakes
     world.upstream.behaves = ["hang_after" if issued else "hang"]
     seconds, outcome = await timed(world.post(device))
     assert isinstance(outcome, OutcomeUnknown)
+    assert outcome.device_id == "dev-1"
     assert seconds == pytest.approx(23)
     await asyncio.sleep(outcome.retry_after)
     seconds, outcome = await timed(world.post(device))
@@ -77,3 +78,17 @@ async def test_dps_that_hangs_is_left_to_the_settle_queue() -> None:
     assert isinstance(outcome, Enrolled)
     assert seconds == pytest.approx(16)
     assert world.work.settling == [("dev-1", "devices")]
+
+
+async def test_neither_dps_nor_the_queue_is_waited_for_beyond_the_time_of_the_device() -> None:
+    world = fakes(dps=IndividualEnrollment())
+    world.upstream.seconds = 10
+    device = world.device()
+    for name in ("enrollments.read", "work.settle"):
+        world.calls.meanwhile[name] = lambda: asyncio.sleep(3600)
+    seconds, outcome = await timed(world.post(device))
+    assert isinstance(outcome, Unavailable)
+    assert seconds == pytest.approx(20)
+    world.calls.meanwhile.clear()
+    await world.birth(device)
+    assert len(world.ca.issued) == 1
