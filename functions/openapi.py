@@ -68,13 +68,7 @@ def document() -> Schema:
             "/api/sagas": _get("sagas", "SagaList", "Unfinished blocks and restores, the oldest first", "400", _STUCK),
             "/api/poison": _get("poison", "PoisonCounts", "How many messages no handler could take", ""),
             "/api/poison/{queue}/replay": _replay(),
-            "/api/openapi.json": {
-                "get": {
-                    "operationId": "openapi",
-                    "summary": "This document",
-                    "responses": {"200": {"description": "OpenAPI 3.1", "content": _json({"type": "object"})}},
-                }
-            },
+            "/api/openapi.json": _get("openapi", "Document", "This document", ""),
         },
         "components": {
             "schemas": SCHEMAS,
@@ -157,7 +151,10 @@ def _replay() -> Schema:
 
 
 def _get(ident: str, schema: str, summary: str, refusals: str, *parameters: Schema) -> Schema:
-    answer = {"200": {"description": "As asked", "content": _json(ref(schema))}}
+    responses: Schema = {
+        "200": {"description": "As asked", "content": _json(ref(schema))},
+        **_problems(refusals),
+    }
     line, _, rest = summary.partition(". ")
     return {
         "get": {
@@ -165,7 +162,7 @@ def _get(ident: str, schema: str, summary: str, refusals: str, *parameters: Sche
             "summary": line,
             **({"description": rest} if rest else {}),
             "parameters": list(parameters),
-            "responses": {**answer, **_problems(refusals)},
+            "responses": responses,
         }
     }
 

@@ -1,4 +1,4 @@
-"""The forms of what the operators' API reads and answers, as JSON Schema. core/ops.py and core/ops_views.py hold them."""
+"""The forms of what the operators' API reads and answers, as JSON Schema: core/ops.py, core/ops_views.py."""
 
 from typing import Final, get_args
 
@@ -152,5 +152,6 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "PoisonCounts": form(queues=array(form(queue=TEXT, messages=said(COUNT, "About; Storage counts roughly")))),
     "ReplayRequest": given(limit={"type": "integer", "minimum": 1, "maximum": ops.MAX_REPLAY}, comment=_COMMENT),
     "Replay": form(queue=TEXT, replayed=COUNT),
+    "Document": said({"type": "object"}, "OpenAPI 3.1"),
     "Problem": said(form(type=TEXT, title=TEXT, status=COUNT, detail=TEXT, instance=TEXT), "RFC 9457"),
 }

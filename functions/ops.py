@@ -121,7 +121,7 @@ async def _renew(app: Application, req: func.HttpRequest, record: Record) -> fun
     name = _name(req, record)
     command = _command(app, req, "renew", record)
     renewal = await app.operate.renew(name, command)
-    record["serial"] = renewal.serial
+    record |= {"device_id": renewal.device_id, "serial": renewal.serial, "done": renewal.done}
     content = {"device_id": renewal.device_id, "serial": renewal.serial, "done": renewal.done}
     return _begun(renewal.device_id, content, done=renewal.done)
 
@@ -132,7 +132,7 @@ def _blocking(verb: Verb) -> Serve:
         command = _command(app, req, verb, record)
         blocking = await app.operate.block(name, verb, command)
         done = blocking.saga.next is None
-        record |= {"saga": blocking.saga.id, "done": done}
+        record |= {"device_id": blocking.device_id, "saga": blocking.saga.id, "done": done}
         content = {"device_id": blocking.device_id, "saga": ops_views.saga_view(blocking.saga), "done": done}
         return _begun(blocking.device_id, content, done=done)
 
@@ -181,7 +181,7 @@ def _begun(device: DeviceId, content: Mapping[str, object], *, done: bool) -> fu
     """RFC 9110 §15.3.3: what is not done yet is told with where to look for it."""
     if done:
         return _json(200, content)
-    return _json(202, content, {"Location": f"/api/devices/{quote(device)}", "Retry-After": "5"})
+    return _json(202, content, {"Location": f"/api/devices/{quote(device, safe=':')}", "Retry-After": "5"})
 
 
 def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> func.HttpResponse:

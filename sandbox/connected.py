@@ -45,7 +45,10 @@ def asked_to_renew(wish: object, certificate: x509.Certificate) -> bool:
 
 @dataclass
 class Connected:
-    """Connected from `start` to `stop`. `story` is called with each thing it does, from its own thread."""
+    """Connected from `start` to `stop`. `story` is called with each thing it does, from its own thread.
+
+    `restart`: how many seconds it is away when it changes over to a new certificate.
+    """
 
     host: str
     identity: Identity
@@ -53,6 +56,7 @@ class Connected:
     renew: Renew
     register: Register
     story: Callable[[str], None] = lambda _: None
+    restart: float = 0
     online: threading.Event = field(default_factory=threading.Event)
     renewals: int = 0
     refusals: list[str] = field(default_factory=list)
@@ -132,6 +136,7 @@ class Connected:
             return
         self.story(f"has a new certificate {serial_of(fresh.leaf)}")
         self.hang_up()
+        time.sleep(self.restart)
         with contextlib.suppress(DeviceError):
             self.change_to(fresh)
             self.renewals += 1

@@ -27,6 +27,9 @@ grace_hours = 1
 accept_expired_days = 7
 nudge_every_hours = 1
 
+[profiles.{name}.revocation]
+crl_urls = ["https://{digicert}/crl/{ica_id}.crl"]
+
 """
 
 GROUP = """\

@@ -88,6 +88,7 @@ def _profile(label: str, table: Table, directory: Path, hubs: Mapping[str, str])
             "Literal['accept', 'manifest']", table.choice("unknown_devices", ["accept", "manifest"], "accept")
         ),
         base64_lines=table.take("base64_lines", bool, otherwise=True),
+        crl_urls=_crl_urls(table.table("revocation", {})),
     )
     if not profile.hubs:
         table.problem("hubs", "must name at least one hub of IOT_HUBS")
@@ -99,6 +100,16 @@ def _profile(label: str, table: Table, directory: Path, hubs: Mapping[str, str])
         table.problem("renewal_point", "must be between 0.1 and 0.95 of the lifetime")
     table.close()
     return profile
+
+
+def _crl_urls(table: Table) -> tuple[str, ...]:
+    """CRLs are signed, and CAs publish them over plain HTTP (RFC 5280 §8)."""
+    urls = table.strings("crl_urls", otherwise=[])
+    for url in urls:
+        if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", url):
+            table.problem("crl_urls", f"{url!r} is no http:// or https:// address without query")
+    table.close()
+    return urls
 
 
 def _upstream(table: Table) -> tuple[Upstream, RestUpstream | None]:

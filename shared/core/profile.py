@@ -122,10 +122,10 @@ class RenewalRules:
     an issued certificate still renews itself at simplereenroll; 0 never.
     """
 
-    direct_method: str
-    grace_hours: int
-    accept_expired_days: int
-    nudge_every_hours: int
+    direct_method: str = ""
+    grace_hours: int = 24
+    accept_expired_days: int = 0
+    nudge_every_hours: int = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Profile:
 
     `hub_weights` belong to `hubs` one by one (weighted allocation; empty otherwise). `maximum_age_days` is the age
     beyond which a certificate does not register any more, 0 for no such rule. `deleted_devices` says what the deletion
-    of a hub identity means.
+    of a hub identity means. `crl_urls` are the CRLs of the label's issuing CAs; no other address is ever asked.
     """
 
     label: Label
@@ -146,14 +146,15 @@ class Profile:
     dps: GroupEnrollment | IndividualEnrollment
     hubs: tuple[str, ...]
     allocation: Literal["hashed", "weighted", "static", "stay"]
-    hub_weights: tuple[int, ...]
-    maximum_age_days: int
-    renewal: RenewalRules
-    deleted_devices: Literal["revoke", "ignore"]
     renewal_point: float
     daily_limit: int
     unknown_devices: Literal["accept", "manifest"]
     base64_lines: bool
+    hub_weights: tuple[int, ...] = ()
+    maximum_age_days: int = 0
+    renewal: RenewalRules = RenewalRules()
+    deleted_devices: Literal["revoke", "ignore"] = "ignore"
+    crl_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

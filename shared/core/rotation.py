@@ -6,11 +6,12 @@ and the newest one must stand there together. `Device` says how far it has come:
     current == latest                       settled
     current != latest, rotating_since set   a rotation: the newest was given to whoever presented the one in use, so
                                             time (the grace) and EST (presenting the newest) prove that it took over
-    current != latest, rotating_since None  the newest stands beside: only DPS or the hub can prove that it took over.
+    current != latest, rotating_since None  the newest stands beside: only DPS or the hub can prove that it took over,
+                                            or EST where it had taken over before and DPS found the old one in use.
                                             aziot-certd asks for its certificates with another one, its EST identity,
                                             of the same name (iot-identity-service, cert/aziot-certd/src/est.rs), which
                                             must never take the place of the one that the hub knows
-    current empty                           never seen in a hub
+    current empty                           never seen, neither in a hub nor with EST
 """
 
 import dataclasses
@@ -40,12 +41,15 @@ class Slots:
 
 def opened(known: Snapshot, device: Device, presented: str, now: datetime) -> Device:
     """The device after a certificate was issued to who presented the one of that serial, or none."""
+    current, shown = known.certificate(device.current), known.certificate(presented)
+    if device.current == "" and shown is not None and shown.status == "issued":
+        device = dataclasses.replace(device, current=presented)  # until a hub says otherwise
     if device.current in ("", device.latest):
         return device
     if presented == device.current:
         return dataclasses.replace(device, rotating_since=now)
-    shown = known.certificate(presented)
-    if device.rotating_since is not None and shown is not None and shown.status == "issued":
+    changing = device.rotating_since is not None or (current is not None and current.status == "superseded")
+    if changing and shown is not None and shown.status == "issued":
         # The newest before this one: it was given to the holder of the one in use, who has now come with it.
         return dataclasses.replace(device, current=presented, rotating_since=now)
     return dataclasses.replace(device, rotating_since=None)
@@ -141,16 +145,14 @@ def slot_for(new: Certificate, slots: Slots, in_use: str) -> Slot | None:
 
 
 def change(known: Snapshot, before: Device, after: Device, now: datetime) -> Change:
-    """What to write when the device went from `before` to `after`: the certificate that gave way is superseded."""
-    if before.current == after.current:
-        return Change(after)
+    """What to write when the device went from `before` to `after`: the certificate that gave way is superseded.
+
+    One that a device goes back to stays superseded.
+    """
     left, came = known.certificate(before.current), known.certificate(after.current)
-    certificates = []
-    if came is not None and came.status == "superseded":
-        certificates.append(dataclasses.replace(came, status="issued"))  # the device went back to it
-    if left is None or came is None or left.status != "issued" or before.current == after.latest:
-        return Change(after, tuple(certificates))
-    certificates.append(dataclasses.replace(left, status="superseded"))
+    if before.current in (after.current, after.latest) or left is None or came is None:
+        return Change(after)
+    certificates = (dataclasses.replace(left, status="superseded"),) if left.status == "issued" else ()
     settled = event(
         "settled",
         after.device_id,
@@ -162,7 +164,7 @@ def change(known: Snapshot, before: Device, after: Device, now: datetime) -> Cha
         superseded=before.current,
         hub=after.hub,
     )
-    return Change(after, tuple(certificates), events=(settled,))
+    return Change(after, certificates, events=(settled,))
 
 
 def _latest(known: Snapshot, device: Device) -> LedgerCertificate | None:

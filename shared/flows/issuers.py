@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import batched
 from typing import Final
 
@@ -22,10 +22,11 @@ _AT_ONCE: Final = 32
 
 @dataclass(frozen=True)
 class Issuers:
-    """One row for each issuing CA and day on which a certificate of it ends: writing one twice does no harm.
+    """A row for each issuing CA and day on which a certificate of it ends, and one for each month of such days.
 
-    So nothing is counted and nothing can be counted wrong, whoever writes at once. A CA has live certificates while
-    there is a row of today or later; a revoked one counts until its end. `noted` spares this process the same row.
+    Writing one twice does no harm, so nothing is counted and nothing can be counted wrong, whoever writes at once. A CA
+    has live certificates while there is a row of today or later; a revoked one counts until its end. `noted` spares
+    this process the same rows.
     """
 
     watermarks: Watermarks
@@ -34,24 +35,27 @@ class Issuers:
 
     async def note(self, issued: Certificate) -> None:
         """To be called before a certificate is recorded, or its CA could leave while it lives. Raises Unavailable."""
-        name = _row(named_issuer(x509.load_der_x509_certificate(issued.der)), issued.not_after)
-        if name not in self.noted:
-            await self.watermarks.put(name, "1")
-            self.noted.add(name)
+        issuer = named_issuer(x509.load_der_x509_certificate(issued.der))
+        for name in (_row(issuer, f"{issued.not_after:%Y-%m-%d}"), _row(issuer, f"{issued.not_after:%Y-%m}")):
+            if name not in self.noted:
+                await self.watermarks.put(name, "1")
+                self.noted.add(name)
 
     async def has_live(self, authority: x509.Certificate) -> bool:
         """Whether a certificate of this CA may still be alive. Raises Unavailable."""
-        today = self.clock()
-        days = (authority.not_valid_after_utc.date() - today.date()).days + 1
-        rows = [_row(name, today + timedelta(days=day)) for day in range(days) for name in names_of(authority)]
+        today, end = self.clock().date(), authority.not_valid_after_utc.date()
+        days = [today + timedelta(days=after) for after in range((end - today).days + 1)]
+        this_month = [f"{day:%Y-%m-%d}" for day in days if (day.year, day.month) == (today.year, today.month)]
+        later = list(dict.fromkeys(f"{day:%Y-%m}" for day in days))[1:]
+        rows = [_row(name, when) for when in (*later, *this_month) for name in names_of(authority)]
         for some in batched(rows, _AT_ONCE, strict=False):
             if any(await asyncio.gather(*(self.watermarks.get(row) for row in some))):
                 return True
         return False
 
 
-def _row(issuer: str, day: datetime) -> str:
-    return f"issued-{issuer}-{day:%Y-%m-%d}"
+def _row(issuer: str, when: str) -> str:
+    return f"issued-{issuer}-{when}"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from shared.core.errors import Forbidden, OutcomeUnknown, Refusal, Throttled, Un
 from shared.core.fleet import Block, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import Profile, RestUpstream
+from shared.flows.issuers import Issuers
 from shared.flows.ports import Answer, Clock, Ledger, Pause, Pending, StaleVersionError, Upstream
 from shared.flows.trust import Chains
 
@@ -71,6 +72,7 @@ class Once:
 
     ledger: Ledger
     chains: Chains
+    issuers: Issuers
     clock: Clock
     pause: Pause
 
@@ -170,6 +172,7 @@ class Once:
         try:
             leaf = check_issued(answer.certificates, order.request, self.clock())
             await self.chains.check_issuer(order.profile.label, leaf)
+            await self.issuers.note(certificate(leaf))
         except UpstreamRefused:
             await self._leave(order, claimed, None)
             raise

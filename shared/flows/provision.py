@@ -65,15 +65,14 @@ class Provision:
     async def _registering(self, known: Snapshot, registration: Registration) -> None:
         """DPS is about to write the presented certificate into both slots of the hub: look at them afterwards.
 
-        A device that came with its newest certificate has proven it.
+        That it was presented proves nothing yet. Azure's client keeps its old certificate when DPS does not let the new
+        one in (aziot-identityd registers with it before it commits), and DPS may fail after this answer.
         """
         device, presented = known.device, known.by_thumbprint(registration.thumbprint)
         if device is None or not device.current:
             return  # its first time, or an event is still to come: DeviceCreated binds it
-        serial = presented.certificate.serial if presented else ""
-        if serial == device.latest != device.current:
-            await self.rotate.proven(device.device_id, serial, REGISTERED_SECONDS)
-        elif device.current != device.latest or (serial and serial != device.current):
+        used = presented.certificate.serial if presented else device.current
+        if device.current != device.latest or used != device.current:
             await self.work.settle(device.device_id, device.label, REGISTERED_SECONDS)
 
     def _profile(self, device: Device | None, group: str) -> Profile:

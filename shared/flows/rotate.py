@@ -22,6 +22,7 @@ from shared.flows.ports import Clock, Enrollment, Enrollments, Hubs, Ledger, Sta
 
 # What a device waits for its hub and DPS at most; afterwards the settle queue finishes.
 PLACE_SECONDS = 6.0
+QUEUE_SECONDS = 4.0
 _ATTEMPTS = 5
 
 
@@ -51,13 +52,18 @@ class Rotate:
                 left = self._left(await self._advance(known, profile, shown), profile)
         except (TimeoutError, Unavailable):
             left = 0
-        if left is not None:
-            await self.work.settle(device, profile.label, left)
+        if left is None:
+            return
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                await self.work.settle(device, profile.label, left)
+        except TimeoutError as error:
+            raise Unavailable("a queue that is needed does not answer; try again", retry_after=5) from error
 
-    async def proven(self, device: DeviceId, serial: str, delay: int = 0) -> None:
-        """The device has used this certificate with DPS or its hub. If it is the newest, it takes the other's place.
+    async def proven(self, device: DeviceId, serial: str) -> None:
+        """The device says that its hub lets it in with this certificate. If it is the newest, it takes its place.
 
-        `delay` is in seconds: DPS writes the hub only after its webhook was answered. Raises Unavailable.
+        Raises Unavailable.
         """
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
@@ -68,7 +74,7 @@ class Rotate:
                 await self._commit(known, rotation.proven(before))
             except StaleVersionError:
                 continue
-            await self.work.settle(device, before.label, delay)
+            await self.work.settle(device, before.label)
             return
         raise _changing()
 
@@ -105,14 +111,14 @@ class Rotate:
         return known
 
     def _left(self, known: Snapshot, profile: Profile) -> int | None:
-        """The seconds until the rotation has to be looked at again; None when there is none."""
-        device = known.device
+        """The seconds until the rotation has to be looked at again; None when there is nothing to wait for."""
+        device, now = known.device, self.clock()
         end = rotation.deadline(known, device, _grace(profile)) if device else None
         if device is None or end is None or device.block is Block.REVOKED:
             return None
         if device.block is Block.HOLD:
-            end = self.clock() + max(_grace(profile), timedelta(hours=1))
-        return max(1, int((end - self.clock()).total_seconds()) + 1)
+            end = now + max(_grace(profile), timedelta(hours=1))
+        return int((end - now).total_seconds()) + 1 if end > now else None
 
     async def _rotate(
         self, known: Snapshot, device: DeviceId, profile: Profile, presented: Certificate | None

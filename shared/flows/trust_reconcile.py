@@ -126,7 +126,8 @@ class TrustReconcile:
         below = {thumbprint(one): one for chain in chains.values() for one in issuing(chain)}
         issue_now = [thumbprint(one) for chain in chains.values() if (one := newest(issuing(chain), now))]
         others = sorted(below.values(), key=lambda one: one.not_valid_before_utc, reverse=True)
-        living = [thumbprint(one) for one in others if await self._is_alive(one, now)]
+        old = [one for one in others if thumbprint(one) not in issue_now]
+        living = [thumbprint(one) for one in old if await self._is_alive(one, now)]
         return _Cas(below, tuple(dict.fromkeys([*issue_now, *living])))
 
     async def _is_alive(self, authority: x509.Certificate, now: datetime) -> bool:

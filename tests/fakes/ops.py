@@ -1,5 +1,6 @@
 """What operators work with, in memory: the ledger across devices, their wishes, poison queues; and a world of it."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -111,11 +112,12 @@ class FakeWishes:
 
 @dataclass
 class FakePoison:
-    """`messages` lie in the poison queue of each queue; `replayed` is what went back."""
+    """`messages` lie in the poison queue of each queue; `replayed` is what went back, each time in `seconds`."""
 
     calls: Calls = field(default_factory=Calls)
     messages: dict[str, list[str]] = field(default_factory=lambda: {"settle": [], "saga": []})
     replayed: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0
 
     async def counts(self) -> Mapping[str, int]:
         async with self.calls.to("poison.counts"):
@@ -123,6 +125,7 @@ class FakePoison:
 
     async def replay(self, queue: str, limit: int) -> int:
         async with self.calls.to("poison.replay"):
+            await asyncio.sleep(self.seconds)
             found = self.messages[queue]
             moved, self.messages[queue] = found[:limit], found[limit:]
             self.replayed += [(queue, one) for one in moved]

@@ -30,8 +30,8 @@ from tests.fakes.devices import new_key
 from tests.fakes.digicert import DAY, FakeCa, FakeChainSource
 from tests.fakes.index import FakeIndex, FakeWatermarks
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.profiles import HUB_HOSTS, PROFILE
 from tests.fakes.work import FakeWork
-from tests.fakes.world import HUB_HOSTS, PROFILE
 
 DEVICE = DeviceId("dev-1")
 CRL_URL = "http://crl.one.digicert.com/ica.crl"

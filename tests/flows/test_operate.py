@@ -13,7 +13,7 @@ from shared.core.identity import DeviceId
 from shared.core.ops import Command, request_id
 from shared.core.revocation import Reason
 from shared.flows.operate import REPLAY_LEASE, REPLAY_SECONDS, Renewal
-from shared.flows.ports import Due
+from shared.flows.ports import Due, StaleVersionError
 from tests.fakes.calls import Crash
 from tests.fakes.ops import OpsWorld, a_certificate
 
@@ -154,7 +154,7 @@ async def test_once_the_device_has_renewed_the_same_key_says_so(ops: OpsWorld) -
     await ops.born("dev-1", "0a")
     await ops.operate.renew(DEV, LOST)
     ops.work.take("nudge")
-    await ops.born_again("dev-1", "0b")
+    await ops.born("dev-1", "0a", "0b")
     assert await ops.operate.renew(DEV, LOST) == Renewal(DEV, "0a", done=True)
     assert not ops.work.of("nudge")
 
@@ -173,26 +173,16 @@ async def test_a_request_to_renew_that_was_cut_short_is_made_up_for(ops: OpsWorl
 
 async def test_a_renewal_that_happens_at_the_same_moment_is_seen(ops: OpsWorld) -> None:
     device = await ops.born("dev-1", "0a")
-    kept = ops.operate
 
-    class Renewing(type(ops.wishes)):  # type: ignore[misc] # somebody else writes between reading and writing
-        pass
+    def overtaken() -> BaseException:
+        ops.ledger.put(DEV, replace(device, latest="0b"))
+        return StaleVersionError()
 
-    del Renewing
-    ops.calls.fail("ledger.commit", lambda: _renewed(ops, device))
-    assert await kept.renew(DEV, LOST) == Renewal(DEV, "0a", done=True)
-
-
-def _renewed(ops: OpsWorld, device: Device) -> BaseException:
-    from shared.flows.ports import StaleVersionError
-
-    ops.ledger.put(DEV, replace(device, latest="0b"))
-    return StaleVersionError()
+    ops.calls.fail("ledger.commit", overtaken)
+    assert await ops.operate.renew(DEV, LOST) == Renewal(DEV, "0a", done=True)
 
 
 async def test_a_record_that_changes_all_the_time_is_left_for_later(ops: OpsWorld) -> None:
-    from shared.flows.ports import StaleVersionError
-
     await ops.born("dev-1", "0a")
     ops.calls.fail("ledger.commit", StaleVersionError, times=9)
     with pytest.raises(Unavailable, match="too fast"):
@@ -263,30 +253,30 @@ async def test_a_replay_that_died_is_taken_up_when_its_lease_is_over(ops: OpsWor
 
 async def test_a_replay_that_failed_can_be_asked_for_again_at_once(ops: OpsWorld) -> None:
     ops.poison.messages["saga"] = ["a", "b", "c"]
-    for name in ("poison.replay", "wishes.change"):
+    for _ in range(2):
         ops.calls.fail("poison.replay", down)
-        if name == "wishes.change":
-            ops.calls.fail(name, down, moment="after")
         with pytest.raises(Unavailable, match="cut short"):
             await ops.operate.replay("saga", AGAIN)
     assert await ops.operate.replay("saga", AGAIN) == 2
 
 
-async def test_a_replay_that_takes_too_long_is_cut_short(ops: OpsWorld) -> None:
-    class Slow(type(ops.poison)):  # type: ignore[misc]
-        async def replay(self, queue: str, limit: int) -> int:
-            del queue, limit
-            await asyncio.sleep(REPLAY_SECONDS + 1)
-            return 0
-
-    slow = replace(ops.operate, poison=Slow())
+async def test_a_replay_that_failed_with_all_of_storage_waits_for_its_lease(ops: OpsWorld) -> None:
+    ops.poison.messages["saga"] = ["a"]
+    ops.calls.fail("poison.replay", down)
+    ops.calls.fail("wishes.change", down)
     with pytest.raises(Unavailable, match="cut short"):
-        await slow.replay("saga", AGAIN)
+        await ops.operate.replay("saga", AGAIN)
+    with pytest.raises(Unavailable, match="worked on"):
+        await ops.operate.replay("saga", AGAIN)
+
+
+async def test_a_replay_that_takes_too_long_is_cut_short(ops: OpsWorld) -> None:
+    ops.poison.seconds = REPLAY_SECONDS + 1
+    with pytest.raises(Unavailable, match="cut short"):
+        await ops.operate.replay("saga", AGAIN)
 
 
 async def test_a_replay_that_was_taken_for_dead_still_tells_what_it_moved(ops: OpsWorld) -> None:
-    from shared.flows.ports import StaleVersionError
-
     ops.poison.messages["saga"] = ["a"]
     ops.calls.fail("wishes.change", StaleVersionError)
     assert await ops.operate.replay("saga", AGAIN) == 1
