@@ -64,7 +64,7 @@ environment:
 # A name on PATH may be a pyenv shim that cannot run, or another version: each candidate is asked. What is not on PATH
 # may lie where pyenv, uv, Homebrew, a distribution or a build machine puts it.
 ELSEWHERE := "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13 \
-	$$(eval echo "~$$(id -un)")/.pyenv/versions/3.13*/bin/python3.13 \
+	$$(eval echo "~$$(id -un 2>/dev/null)")/.pyenv/versions/3.13*/bin/python3.13 \
 	"$$HOME"/.local/share/uv/python/cpython-3.13*/bin/python3.13
 SYSTEM := /usr/local/bin/python3.13 /usr/bin/python3.13 /opt/homebrew/bin/python3.13 \
 	/opt/python*/bin/python3.13 /opt/*/3.13*/bin/python3.13 /opt/*/*/3.13*/*/bin/python3.13

@@ -1,4 +1,8 @@
-"""Every port has one set of tests, which the fake and the real adapter over the sandbox must both pass."""
+"""Every port has one set of tests, which the fake and the real adapter over the sandbox must both pass.
+
+What is set up here ends with each module: an asynchronous fixture that lives longer would lend its event loop to tests
+elsewhere, and the environment that it changes is this process's own.
+"""
 
 import os
 import secrets
@@ -14,7 +18,7 @@ from tests.contracts.outside import Outside, adapters, environment
 type Kind = Literal["fake", "sandbox"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def joined(sandbox_process: Running) -> Iterator[Running]:
     """The environment of the sandbox's app, in this process: TLS trust and the managed identity are read from it."""
     before = dict(os.environ)
@@ -24,7 +28,7 @@ def joined(sandbox_process: Running) -> Iterator[Running]:
     os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def outside(joined: Running) -> AsyncIterator[Outside]:
     async with adapters(joined) as found:
         yield found
