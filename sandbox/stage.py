@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from urllib.parse import urlsplit
 
 from sandbox import device, ports, standins
 from sandbox.device import Answer, DeviceError
@@ -87,7 +86,8 @@ class Stage:
         }
         url = f"{standins.APP_URL}{path}"
         context = device.tls_context(self.sandbox.tls_root, None)
+        self.line("operator → Birthcert", f"POST {path} {json.dumps(body)}")
         answer = device.call(context, "POST", url, headers=headers, body=json.dumps(body).encode())
-        self.line("operator → Birthcert", f"POST {urlsplit(url).path} {json.dumps(body)}: {answer.status}")
+        self.line("Birthcert → operator", f"{answer.status}")
         self.require(answer.status in {200, 202}, f"{path}: {answer.status} {answer.line()}")
         return answer

@@ -63,9 +63,7 @@ class Story:
         return factory
 
     def birth(self, factory: Identity) -> Identity:
-        text = (
-            "The device makes a key and asks for a certificate over EST (RFC 7030), known by its factory certificate."
-        )
+        text = "The device makes a key and asks for a certificate over EST, known by its factory certificate."
         self.stage.chapter(2, "Birth", text)
         return self.enrolled(factory, "the factory certificate")
 
@@ -84,9 +82,8 @@ class Story:
         return self.registered(identity)
 
     def registered(self, identity: Identity) -> str:
-        self.stage.line(
-            "device → DPS", f"PUT registrations/{identity.name}/register, thumbprint {thumbprint(identity)}"
-        )
+        thumbprint = short(sha256(identity))
+        self.stage.line("device → DPS", f"PUT registrations/{identity.name}/register, thumbprint {thumbprint}")
         answer = device.register(ports.DPS_HOST, ports.DPS_ID_SCOPE, self.stage.sandbox.tls_root, identity)
         self.stage.line("DPS → device", f"{answer.status} {hub_name(answer.hub)} {answer.reason}".rstrip())
         self.stage.require(answer.status == "assigned", f"DPS says {answer.status}: {answer.reason}")
@@ -217,10 +214,6 @@ def sha256(identity: Identity) -> str:
     return identity.leaf.fingerprint(hashes.SHA256()).hex()
 
 
-def thumbprint(identity: Identity) -> str:
-    return short(sha256(identity))
-
-
 async def run(app: Path, timeline: Timeline) -> int:
     """The exit status: 0 when the device got through its whole life."""
     begin = time.monotonic()
@@ -240,7 +233,7 @@ async def run(app: Path, timeline: Timeline) -> int:
             timeline.failure(f"FAILED in step {stage.step}: {error}")
             timeline.say(f"The logs are in {sandbox.directory / 'logs'}.")
             return 1
-    done = "born, provisioned, connected, renewed and never offline, revoked; and the issuing CA rolled."
+    done = "born, provisioned, connected, renewed and never refused, revoked; and the issuing CA rolled."
     timeline.say(f"\nDone in {time.monotonic() - begin:.1f} s: {done}")
     return 0
 

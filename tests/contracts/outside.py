@@ -24,7 +24,8 @@ from shared.adapters.queues import StorageQueues
 from shared.adapters.tables import Tables
 from shared.core.profile import Profiles
 from shared.settings import Settings
-from shared.wiring import Connections, transport
+from shared.wiring import transport
+from shared.wiring.digicert_one import Connections
 from tests.conftest import Running
 
 _QUICK: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.05, "connection_timeout": 3, "read_timeout": 6}
@@ -91,7 +92,7 @@ async def adapters(sandbox: Running) -> AsyncIterator[Outside]:
         ]
         http = await stack.enter_async_context(digicert.client(tls.context()))
         key_vault = KeyVault(secret_client, time.monotonic)
-        connections = Connections(key_vault, http)
+        connections = Connections(key_vault, http, transport)
         stack.push_async_callback(_close, connections)
 
         async def token() -> str:

@@ -18,7 +18,7 @@ from tests.fakes.world import PASSCODE, Fakes, born_by_passcode, fakes
 
 pytestmark = pytest.mark.anyio
 
-BIRTH = ("chain.fetch", "ledger.load", "ledger.claim", "upstream.issue", "watermarks.put", "ledger.record")
+BIRTH = ("chain.fetch", "ledger.load", "ledger.claim", "upstream.issue", *["watermarks.put"] * 2, "ledger.record")
 PLACED = ("ledger.load", "enrollments.read", "ledger.load", "enrollments.put", "enrollments.read", "ledger.load")
 LAST = len(BIRTH) + len(PLACED)  # and the password is read first
 
