@@ -26,7 +26,7 @@ class Nudge:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """It was asked a short while ago."""
+    """It was asked a short while ago, or is on hold."""
 
     again: datetime
 
@@ -50,13 +50,15 @@ def decide(
         return gone
     urgency = urgency_of(kept.certificate, renewal_point, now)
     every = interval(kept.certificate, rules, urgency, now)
+    if device.block is Block.HOLD:
+        return Later(now + every)  # a hold can be undone, and the device must then be asked again
     if device.nudged_at is not None and now < device.nudged_at + every * 0.9:
         return Later(device.nudged_at + every)
     return Nudge(urgency, now + every)
 
 
 def _no_more(device: Device, kept: LedgerCertificate, now: datetime) -> NoMore | None:
-    if device.block is not Block.NONE:
+    if device.block is Block.REVOKED:
         return NoMore("blocked")
     if kept.status == "revoked":
         return NoMore("revoked")

@@ -1,8 +1,10 @@
 """Birth and renewal over EST: authenticate the device, apply the label's profile, issue once, return the leaf."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from cryptography import x509
 
@@ -10,7 +12,15 @@ from shared.core import basic, client_certificate, csr, est
 from shared.core.certificate import certificate, serial_hex
 from shared.core.client_certificate import NotTrusted
 from shared.core.csr import SigningRequest
-from shared.core.errors import Forbidden, NotFound, OutcomeUnknown, Refusal, Unauthenticated
+from shared.core.errors import (
+    Forbidden,
+    IssuedWhileBlocked,
+    NotFound,
+    OutcomeUnknown,
+    Refusal,
+    Unauthenticated,
+    Unavailable,
+)
 from shared.core.est import Operation
 from shared.core.fleet import LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
@@ -99,7 +109,7 @@ class Enroll:
         profile, asked = self.profile(label), DeviceId("")
         try:
             async with asyncio.timeout(BUDGET_SECONDS):
-                principal = await self.authenticate(profile, submission.presented)
+                principal = await self.authenticate(profile, submission.presented, submission.operation)
                 est.check_media(submission.content_type, submission.content_encoding)
                 request = csr.parse(csr.decode_body(submission.body))
                 await self.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
@@ -129,7 +139,12 @@ class Enroll:
         renewed = admit(known)
         renews = renewed.digicert_id if renewed else ""
         order = Order(asked, profile, request, key, admit, renews, presented)
-        outcome = await self.once.issue(order, known, self.upstreams[profile.label])
+        try:
+            outcome = await self.once.issue(order, known, self.upstreams[profile.label])
+        except IssuedWhileBlocked:
+            with contextlib.suppress(Unavailable):  # then the next look at the saga finds the certificate
+                await self.rotate.work.saga(asked)
+            raise
         if isinstance(outcome, Pending):
             return Waiting(asked, principal, outcome.retry_after)
         shown = _presented(principal, known, profile)
@@ -138,7 +153,7 @@ class Enroll:
             await self.rotate.begin(asked, profile, shown)
         return Enrolled(asked, principal, outcome)
 
-    async def authenticate(self, profile: Profile, presented: Presented) -> Principal:
+    async def authenticate(self, profile: Profile, presented: Presented, operation: Operation) -> Principal:
         """Who asks. Raises Malformed, Unauthenticated, Forbidden.
 
         A trusted certificate decides; a password that came with it must be right too. Without one, the password.
@@ -152,6 +167,7 @@ class Enroll:
                 principal = await self._by_certificate(profile, leaf)
             except NotTrusted as error:
                 refused = error
+                principal = await self._late(profile, leaf, operation) if error.expired else None
         if presented.authorization and passcode is not None:
             holder = await self._by_passcode(passcode, presented.authorization)
             return principal or holder
@@ -184,6 +200,22 @@ class Enroll:
             else:
                 return IssuedDevice(client_certificate.device_named(leaf, "subject.common_name"), leaf)
         raise refused
+
+    async def _late(self, profile: Profile, leaf: x509.Certificate, operation: Operation) -> IssuedDevice | None:
+        """The holder of a certificate of ours that ended a few days ago, where the profile lets it renew itself.
+
+        A deviation from RFC 7030 §3.3.2, off by default: at simplereenroll alone, for a bounded time, never when the
+        ledger holds it as revoked (the policy looks), and on the audit record as what it is.
+        """
+        grace = timedelta(days=profile.renewal.accept_expired_days)
+        end = leaf.not_valid_after_utc
+        if operation is not Operation.SIMPLEREENROLL or self.clock() > end + grace:
+            return None
+        try:
+            client_certificate.verify(leaf, await self.chains.issuing(profile.label), end)
+        except NotTrusted:
+            return None
+        return IssuedDevice(client_certificate.device_named(leaf, "subject.common_name"), leaf, expired=True)
 
     async def _by_passcode(self, passcode: Passcode, authorization: str) -> PasscodeHolder:
         given = basic.parse(authorization)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from shared.core import issuance
 from shared.core.certificate import certificate, check_issued, serial_hex
 from shared.core.csr import SigningRequest
-from shared.core.errors import Forbidden, OutcomeUnknown, Refusal, Throttled, Unavailable, UpstreamRefused
+from shared.core.errors import IssuedWhileBlocked, OutcomeUnknown, Refusal, Throttled, Unavailable, UpstreamRefused
 from shared.core.fleet import Block, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import Profile, RestUpstream
@@ -203,7 +203,9 @@ class Once:
                 device = known.device or device
                 continue
             if device.block is not Block.NONE:
-                raise Forbidden("the device is blocked")  # meanwhile; the record lets its revocation be made up for
+                raise IssuedWhileBlocked(
+                    "the device is blocked"
+                )  # meanwhile; the record lets its revocation be made up for
             return issued
         await self._doubt(order, claimed)
         raise Unavailable("the device's record is changing too fast; try again", retry_after=5)

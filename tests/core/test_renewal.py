@@ -50,7 +50,7 @@ def test_a_device_that_was_asked_a_moment_ago_is_left_in_peace() -> None:
     [
         (known(None), "unknown"),
         (Snapshot(device=DEVICE), "unknown"),
-        (known(replace(DEVICE, block=Block.HOLD)), "blocked"),
+        (known(replace(DEVICE, block=Block.REVOKED)), "blocked"),
         (known(kept=replace(KEPT, status="revoked")), "revoked"),
         (known(replace(DEVICE, latest="def")), "renewed"),
     ],
@@ -71,3 +71,8 @@ def test_the_next_time_is_never_soon_enough_to_flood_nor_later_than_the_profile_
     rules = replace(RULES, nudge_every_hours=hours)
     every = interval(CERTIFICATE, rules, urgency_of(CERTIFICATE, POINT, now), now)
     assert timedelta(minutes=30) <= every <= max(timedelta(hours=hours), timedelta(minutes=30))
+
+
+def test_a_device_on_hold_is_not_asked_and_not_forgotten() -> None:
+    held = replace(DEVICE, block=Block.HOLD)
+    assert decide(known(held), "abc", RULES, POINT, DUE) == Later(DUE + DAY)
