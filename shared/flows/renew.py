@@ -79,35 +79,33 @@ class Renew:
         """Ask the device to renew, unless it has, and put down when to ask again. Raises Unavailable."""
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(due.device_id)
-            device = known.device
+            device, now = known.device, self.clock()
+            if device is None:
+                await self.schedule.drop(due, day)
+                return Nudged("unknown")
             profile = self._profile(device)
-            now = self.clock()
             decision = decide(known, due.serial, profile.renewal, profile.renewal_point, now)
-            match decision:
-                case NoMore(reason=reason):
-                    await self.schedule.drop(due, day)
-                    return Nudged(reason)
-                case Later(again=again):
-                    await self._again(due, day, again, now)
-                    return Nudged("later")
-                case Nudge():
-                    if device is None:  # decide() has said NoMore
-                        raise AssertionError
-                    # Asked first, written down after: a crash in between asks twice, and never not at all.
-                    reached = await self._ask(device, profile, due, decision)
-                    counted = replace(device, nudged_at=now, nudges=device.nudges + 1)
-                    try:
-                        await self.ledger.commit(known, Change(counted, events=_events(device, due, decision, now)))
-                    except StaleVersionError:
-                        continue
-                    await self._again(due, day, decision.again, now)
-                    await self._publish(device)
-                    return Nudged("nudged", decision.urgency, reached)
+            if isinstance(decision, NoMore):
+                await self.schedule.drop(due, day)
+                return Nudged(decision.reason)
+            if isinstance(decision, Later):
+                await self._again(due, day, decision.again, now)
+                return Nudged("later")
+            # Asked first, written down after: a crash in between asks twice, and never not at all.
+            reached = await self._ask(device, profile, due, decision)
+            counted = replace(device, nudged_at=now, nudges=device.nudges + 1)
+            try:
+                await self.ledger.commit(known, Change(counted, events=_events(device, due, decision, now)))
+            except StaleVersionError:
+                continue
+            await self._again(due, day, decision.again, now)
+            await self._publish(device)
+            return Nudged("nudged", decision.urgency, reached)
         raise Unavailable("the device's record is changing too fast", retry_after=5)
 
-    def _profile(self, device: Device | None) -> Profile:
+    def _profile(self, device: Device) -> Profile:
         by_label = self.profiles.by_label
-        return by_label.get(device.label if device else "", by_label[self.profiles.default])
+        return by_label.get(device.label, by_label[self.profiles.default])
 
     async def _ask(self, device: Device, profile: Profile, due: Due, decision: Nudge) -> bool:
         """The desired property waits for the device; the direct method reaches it while it is connected."""
@@ -123,8 +121,7 @@ class Renew:
         """On a later day the scan finds it; on this one a delayed message comes back."""
         if again.date() > now.date():
             await self.schedule.add(due, again.date())
-            if again.date() != day:
-                await self.schedule.drop(due, day)
+            await self.schedule.drop(due, day)
         else:
             await self.work.nudge(due, day, int((again - now).total_seconds()))
 

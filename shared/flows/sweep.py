@@ -56,11 +56,10 @@ class Sweep:
     async def _saga(self, device: DeviceId) -> Stuck | None:
         """Go on with a saga; what keeps it from ending, when there is something."""
         try:
-            saga = await self.revoke.advance(device)
+            await self.revoke.advance(device)
         except Refusal as refusal:
             known = await self.ledger.load(device)
             begun = known.saga.begun if known.saga else None
             return Stuck(device, "saga", begun, refusal.cause or refusal.public)
-        if saga is None or saga.next is None:
-            await self.hints.drop("saga", device)
+        await self.hints.drop("saga", device)  # it is done, or there is none
         return None

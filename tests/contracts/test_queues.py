@@ -1,6 +1,7 @@
 """The work queues: a message says whom and what, is hidden for its delay, and never expires."""
 
 import asyncio
+import base64
 import json
 import secrets
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ class Renamed:
     service: "QueueServiceClient"
     suffix: str
 
-    def get_queue_client(self, queue: str) -> "QueueClient":
-        return self.service.get_queue_client(f"{queue}-{self.suffix}")
+    def get_queue_client(self, queue: str, **options: Any) -> "QueueClient":  # noqa: ANN401 - the SDK's
+        return self.service.get_queue_client(f"{queue}-{self.suffix}", **options)
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Subject:
             return [_document(one) for one in cast("FakeWork", self.work).of(queue) if one.delay == 0]
         found = await self.queues.get_queue_client(queue).peek_messages(max_messages=32)
         assert all(one.expires_on is not None and one.expires_on.year > 9000 for one in found)
-        return [json.loads(one.content) for one in found]
+        return [json.loads(base64.b64decode(one.content)) for one in found]
 
     async def count(self, queue: Queue) -> int:
         """All messages, hidden ones too."""

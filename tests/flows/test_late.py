@@ -68,3 +68,11 @@ async def test_not_when_it_only_names_our_ca() -> None:
     await expired(world, 6)
     with pytest.raises(Forbidden, match="not trusted"):
         await world.post(await expired(stranger, 6), AGAIN)
+
+
+async def test_not_when_it_is_a_factory_certificate() -> None:
+    world = lenient(7)
+    device = world.device()
+    world.clock.forward(days=20 * 365 - 400 + 3)
+    with pytest.raises((Unauthenticated, Forbidden)):
+        await world.post(device, AGAIN)

@@ -186,3 +186,10 @@ async def test_a_direct_method_reaches_it_at_once_where_the_profile_says_so() ->
     ((method, payload),) = world.hubs.twin("hub-a", DeviceId("dev-1")).invoked
     assert method == "renewCertificate"
     assert payload["renew"] == due.serial
+
+
+async def test_a_device_that_is_gone_leaves_the_index(renewing: Renewing) -> None:
+    due, day = Due(DeviceId("dev-9"), "abc"), renewing.world.clock().date()
+    await renewing.schedule.add(due, day)
+    assert (await renewing.renew.nudge(due, day)).outcome == "unknown"
+    assert renewing.world.ledger.due == {}
