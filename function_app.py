@@ -6,7 +6,7 @@ host without a single function, and it would say little about why.
 
 import azure.functions as func
 
-from functions import allocation, est, health, hub_events, work
+from functions import allocation, checks, dps_logs, est, health, hub_events, ops, timers, work
 from shared.flows.application import Application
 
 
@@ -18,5 +18,5 @@ def application() -> Application:
 
 
 app = func.FunctionApp()
-for module in (est, allocation, hub_events, work, health):
+for module in (est, allocation, hub_events, dps_logs, work, timers, checks, ops, health):
     app.register_functions(module.blueprint(application))

@@ -1,16 +1,17 @@
 """What the CPU benchmark works on: authorities, devices with their requests, an application over ports in memory."""
 
+import asyncio
 import base64
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import azure.functions as func
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from benchmarks.ports import FixedChain, FixedSecrets, ForgetfulLedger, Nobody, PreparedUpstream
+from benchmarks.ports import FixedChain, FixedSecrets, ForgetfulLedger, PreparedUpstream
 from sandbox import device, pki
 from sandbox.world import Clock
 from shared import profiles, wiring
@@ -18,8 +19,11 @@ from shared.core.certificate import certificate
 from shared.core.fleet import Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.flows.application import Application
-from shared.flows.provision import Provision
-from shared.flows.ready import Ready
+from shared.flows.enroll import Enroll
+from shared.flows.issuers import Issuers
+from shared.flows.once import Once
+from shared.flows.trust import Chains
+from tests.fakes.world import Fakes
 
 LABEL = "bench"
 PASSCODE = "device:a-passcode-of-the-benchmark"
@@ -123,17 +127,11 @@ def application(made: Authorities, devices: list[Prepared]) -> Application:
         path.write_text(PROFILE, encoding="utf-8")
         path.with_name("factory-ca.pem").write_text(pki.certificate_pem(made.factory.certificate))
         known = profiles.load(path, {"hub-a": "hub-a.example"})
-    secrets, nobody = FixedSecrets(PASSCODE), Nobody()
-    ledger = ForgetfulLedger({one.name: one.snapshot for one in devices})
-    provision = Provision(known, {"hub-a": "hub-a.example"}, ledger, nobody, nobody, nobody)
-    sources = {LABEL: FixedChain(made.chain)}
+    secrets, ledger = FixedSecrets(PASSCODE), ForgetfulLedger({one.name: one.snapshot for one in devices})
+    world = Fakes()
+    rotate = replace(world.rotate, profiles=known, ledger=ledger)
+    chains = Chains({LABEL: FixedChain(made.chain)}, wiring.now)
     upstreams = {LABEL: PreparedUpstream({one.csr: one.issued for one in devices})}
-    return Application(
-        enroll=wiring.enrolling(known, secrets, sources, upstreams, provision),
-        provision=provision,
-        secrets=secrets,
-        client_certificate_header=HEADER,
-        front_end_secret_name="",
-        ready=Ready({}, time.monotonic),
-        seconds=time.monotonic,
-    )
+    once = Once(ledger, chains, Issuers(world.watermarks, wiring.now), wiring.now, asyncio.sleep)
+    enroll = Enroll(known, secrets, chains, upstreams, once, rotate, wiring.now)
+    return replace(world.application(), enroll=enroll, secrets=secrets, seconds=time.monotonic)

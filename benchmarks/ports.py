@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Never
 
 from cryptography import x509
 
 from shared.core.csr import SigningRequest
-from shared.core.fleet import Claim, Device, LedgerCertificate, Snapshot
+from shared.core.fleet import Change, Claim, Device, Snapshot
 from shared.core.identity import DeviceId
 from shared.flows.ports import Answer
 
@@ -26,18 +25,18 @@ class ForgetfulLedger:
         return self.known.get(device, _UNKNOWN)
 
     async def claim(self, known: Snapshot, device: Device, claim: Claim) -> Snapshot:
-        return Snapshot(device, claim, known.certificates, known.versions)
+        return Snapshot(device, claim, known.certificates, versions=known.versions)
 
     async def release(self, known: Snapshot, device: Device) -> None:
         pass
 
-    async def record(
-        self, known: Snapshot, device: Device, claim: Claim, certificate: LedgerCertificate, due: date
-    ) -> None:
-        pass
+    async def record(self, known: Snapshot, claim: Claim, change: Change, due: date) -> Snapshot:
+        del claim, change, due
+        return known
 
-    async def save(self, known: Snapshot, device: Device) -> None:
-        pass
+    async def commit(self, known: Snapshot, change: Change) -> Snapshot:
+        del change
+        return known
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,3 @@ class FixedSecrets:
     async def get(self, name: str) -> str:
         del name
         return self.value
-
-
-class Nobody:
-    """Systems that an enrollment through an enrollment group never calls."""
-
-    async def read(self, *_: object) -> Never:
-        raise AssertionError("an enrollment has called a system that it has no business with")
-
-    put = identity = settle = read

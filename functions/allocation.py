@@ -12,7 +12,10 @@ from shared.flows.application import Application
 
 
 def blueprint(application: Callable[[], Application]) -> func.Blueprint:
-    """DPS calls with a function key in the URL; a status other than 200 refuses the registration."""
+    """DPS calls with a function key in the URL; a status other than 200 refuses the registration.
+
+    The reason stands in the body and in our log; DPS itself shows the status (400209).
+    """
     made = func.Blueprint()
 
     @made.function_name("allocation")
@@ -21,12 +24,18 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
         request_id = context.invocation_id
         try:
             registration = parse_registration(req.get_body())
-            hub = await application().provision.allocate(registration)
+            allocated = await application().provision.allocate(registration)
         except Refusal as refusal:
             http.log_refusal("allocation", refusal, {"request_id": request_id})
             return http.refused(refusal, request_id)
-        fields = {"request_id": request_id, "device_id": registration.device_id, "hub": hub, "outcome": "Allocated"}
+        fields = {
+            "request_id": request_id,
+            "device_id": registration.device_id,
+            "hub": allocated.hub_host,
+            "outcome": "Reprovisioned" if allocated.reprovisioned else "Provisioned",
+        }
         telemetry.event("allocation", fields)
-        return http.json_response(200, {"iotHubHostName": hub})
+        answer = {"iotHubHostName": allocated.hub_host, "initialTwin": allocated.initial_twin}
+        return http.json_response(200, answer)
 
     return made

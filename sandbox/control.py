@@ -27,7 +27,13 @@ GET    /clock               {"offset_seconds": 0, "now": "..."}
 PUT    /clock               {"offset_seconds": 86400}: a day later for everything but TLS and tokens
 PUT    /edge                {"buffer_chunked": false}: hand chunked bodies on as they come
 PUT    /event-grid          {"duplicates": 1, "reorder": true}
+GET    /event-grid/published     the events that the app has published, oldest first
+GET    /event-grid/dead-letters  the events that the app would not take
 PUT    /key-vault/NAME      {"value": "..."}: a new version of a secret
+POST   /digicert/roll       {"announce_old": true}: a new issuing CA, and whether EST still shows the old one
+POST   /digicert/revoke     {"serial": "...", "reason": "key_compromise"}: behind the app's back
+PUT    /digicert            {"renew_any_time": true}: REST renews outside of the renewal window, too
+PUT    /dps                 {"properties_as_text": true}: diagnostic records hold `properties` as a text
 GET    /secrets             every credential made here, to look for where none may be
 """
 
@@ -42,26 +48,15 @@ class Levers:
     buffer_chunked: Callable[[bool], Awaitable[None]]
     event_grid: Callable[[int, bool], None]
     new_secret_version: Callable[[str, str], None]
+    published: Callable[[], list[Json]]
+    dead_letters: Callable[[], list[Json]]
+    roll: Callable[[bool], str]
+    revoke: Callable[[str, str], str]
+    renew_any_time: Callable[[bool], None]
+    properties_as_text: Callable[[bool], None]
 
 
 def app(world: World, levers: Levers) -> web.Application:
-    async def put_edge(request: web.Request) -> web.Response:
-        body = await members(request, {"buffer_chunked": bool})
-        await levers.buffer_chunked(body["buffer_chunked"])
-        return web.json_response(body)
-
-    async def put_event_grid(request: web.Request) -> web.Response:
-        body = await members(request, {"duplicates": int, "reorder": bool})
-        if not 0 <= body["duplicates"] <= 10:
-            raise bad("duplicates is a number from 0 to 10")
-        levers.event_grid(body["duplicates"], body["reorder"])
-        return web.json_response(body)
-
-    async def put_secret(request: web.Request) -> web.Response:
-        body = await members(request, {"value": str})
-        levers.new_secret_version(request.match_info["name"], body["value"])
-        return web.Response(status=204)
-
     async def unknown(request: web.Request) -> web.Response:
         return web.Response(status=501, text=f"the control does not know {request.method} {request.path_qs}\n\n{HELP}")
 
@@ -70,9 +65,8 @@ def app(world: World, levers: Levers) -> web.Application:
         [
             *world_routes(world),
             *fault_routes(world, levers.services),
-            web.put("/edge", put_edge),
-            web.put("/event-grid", put_event_grid),
-            web.put("/key-vault/{name}", put_secret),
+            *lever_routes(levers),
+            *digicert_routes(levers),
             web.route("*", "/{rest:.*}", unknown),
         ]
     )
@@ -119,6 +113,65 @@ def world_routes(world: World) -> list[web.RouteDef]:
         web.put("/clock", put_clock),
         web.get("/secrets", get_secrets),
     ]
+
+
+def lever_routes(levers: Levers) -> list[web.RouteDef]:
+    async def put_edge(request: web.Request) -> web.Response:
+        body = await members(request, {"buffer_chunked": bool})
+        await levers.buffer_chunked(body["buffer_chunked"])
+        return web.json_response(body)
+
+    async def put_event_grid(request: web.Request) -> web.Response:
+        body = await members(request, {"duplicates": int, "reorder": bool})
+        if not 0 <= body["duplicates"] <= 10:
+            raise bad("duplicates is a number from 0 to 10")
+        levers.event_grid(body["duplicates"], body["reorder"])
+        return web.json_response(body)
+
+    async def get_published(_: web.Request) -> web.Response:
+        return web.json_response(levers.published())
+
+    async def get_dead_letters(_: web.Request) -> web.Response:
+        return web.json_response(levers.dead_letters())
+
+    async def put_secret(request: web.Request) -> web.Response:
+        body = await members(request, {"value": str})
+        levers.new_secret_version(request.match_info["name"], body["value"])
+        return web.Response(status=204)
+
+    async def put_dps(request: web.Request) -> web.Response:
+        body = await members(request, {"properties_as_text": bool})
+        levers.properties_as_text(body["properties_as_text"])
+        return web.json_response(body)
+
+    return [
+        web.put("/edge", put_edge),
+        web.put("/event-grid", put_event_grid),
+        web.get("/event-grid/published", get_published),
+        web.get("/event-grid/dead-letters", get_dead_letters),
+        web.put("/key-vault/{name}", put_secret),
+        web.put("/dps", put_dps),
+    ]
+
+
+def digicert_routes(levers: Levers) -> list[web.RouteDef]:
+    async def roll(request: web.Request) -> web.Response:
+        body = await members(request, {"announce_old": bool})
+        return web.json_response({"ca": levers.roll(body["announce_old"])}, status=201)
+
+    async def revoke(request: web.Request) -> web.Response:
+        body = await members(request, {"serial": str, "reason": str})
+        problem = levers.revoke(body["serial"], body["reason"])
+        if problem:
+            raise bad(problem)
+        return web.Response(status=204)
+
+    async def put_digicert(request: web.Request) -> web.Response:
+        body = await members(request, {"renew_any_time": bool})
+        levers.renew_any_time(body["renew_any_time"])
+        return web.json_response(body)
+
+    return [web.post("/digicert/roll", roll), web.post("/digicert/revoke", revoke), web.put("/digicert", put_digicert)]
 
 
 def fault_routes(world: World, services: Collection[str]) -> list[web.RouteDef]:

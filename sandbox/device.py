@@ -204,6 +204,8 @@ def registration(answer: Answer) -> Registration:
     if content.get("status") == "assigned":
         return Registration("assigned", hub=str(state["assignedHub"]), device_id=str(state["deviceId"]))
     reason = f"{state.get('errorCode', '')} {state.get('errorMessage', '')}".strip()
+    if content.get("status") == "disabled":
+        return Registration("disabled", reason=reason)
     return Registration(str(content.get("status")), reason=reason or answer.line())
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox import pki, ports
 from sandbox.credentials import Credentials
+from sandbox.dps.diagnostics import EVENT_HUB
 from sandbox.pki import Authority, Hierarchy
 from sandbox.profiles import profiles
 
@@ -86,6 +87,10 @@ def environment(directory: Path, credentials: Credentials) -> Mapping[str, str]:
         **{f"STORAGE__{service}ServiceUri": url for service, url in storage.items()},
         "DPS_HOST": ports.DPS_HOST,
         "IOT_HUBS": ",".join(f"{name}={host}" for name, host in ports.HUBS.items()),
+        "EVENT_TOPIC_URL": f"https://localhost:{ports.EVENT_GRID}/api/events",
+        "DPS_LOGS_EVENT_HUB": EVENT_HUB,
+        # Event Hubs is not played: the name is never called (sandbox/host/event_hubs.py).
+        "DPS_LOGS__fullyQualifiedNamespace": "sandbox.servicebus.windows.net",
         "CLIENT_CERTIFICATE_HEADER": "X-ARR-ClientCert",
         "FRONT_END_SECRET_NAME": "front-end-secret",
         # App Service's managed identity endpoint: learn.microsoft.com/azure/app-service/overview-managed-identity

@@ -133,6 +133,38 @@ async function forward(listener, request, response, config) {
   request.pipe(outward);
 }
 
+/** A WebSocket, which IoT Hub offers to devices: two streams of octets once the stand-in has agreed to it. */
+function upgrade(listener, request, socket, head, config) {
+  const headers = headersFor(listener, request, config);
+  headers.push('Connection', 'Upgrade', 'Upgrade', request.headers.upgrade);
+  const options = { host: '127.0.0.1', port: listener.target, agent: false, method: request.method, path: request.url };
+  const outward = http.request({ ...options, headers });
+  const answered = (answer, last) => {
+    const lines = [`HTTP/1.1 ${answer.statusCode} ${answer.statusMessage}`];
+    const kept = endToEnd(answer.rawHeaders, () => false);
+    for (let i = 0; i < kept.length; i += 2) lines.push(`${kept[i]}: ${kept[i + 1]}`);
+    socket.write([...lines, ...last, '', ''].join('\r\n'), 'latin1');
+  };
+  outward.on('upgrade', (answer, target, rest) => {
+    answered(answer, ['Connection: Upgrade', `Upgrade: ${answer.headers.upgrade}`]);
+    socket.write(rest);
+    target.write(head);
+    for (const [from, to] of [[socket, target], [target, socket]]) {
+      from.setNoDelay(true);
+      from.pipe(to);
+      from.on('error', () => to.destroy());
+      from.on('close', () => to.destroy());
+    }
+  });
+  outward.on('response', (answer) => {
+    answered(answer, ['Connection: close']);
+    answer.pipe(socket);
+  });
+  outward.on('error', () => socket.destroy());
+  socket.on('error', () => outward.destroy());
+  outward.end();
+}
+
 function capped(request, giveUp) {
   let size = 0;
   request.on('data', (part) => {
@@ -180,6 +212,10 @@ function listen(listener, config) {
       request.socket.destroy();
     });
   });
+  // The Functions host takes no WebSockets: at the edge such a request is one like any other.
+  if (listener.kind === 'standin') {
+    server.on('upgrade', (request, socket, head) => upgrade(listener, request, socket, head, config));
+  }
   server.on('tlsClientError', (error) => process.stderr.write(`${listener.port} TLS: ${error.message}\n`));
   return new Promise((resolve, reject) => {
     server.once('error', reject);

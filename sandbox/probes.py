@@ -9,6 +9,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
 
 from sandbox.children import SandboxError
 
@@ -80,3 +83,11 @@ def brief(body: str) -> str:
         return json.dumps(json.loads(body))[:1000]
     except ValueError:
         return " ".join(body.split())[:1000]
+
+
+async def functions(host: str, master_key: str) -> dict[str, dict[str, Any]]:
+    """The trigger of each function that the host runs, by the function's name."""
+    url, headers = f"{host}/admin/functions", {"x-functions-key": master_key}
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
+        listed = await answer.json()
+    return {each["name"]: each["config"]["bindings"][0] for each in listed}

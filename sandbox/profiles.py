@@ -1,6 +1,8 @@
 """The profiles that the function app is given in the sandbox: one for each way to DigiCert ONE and through DPS.
 
-`est` is the default, reached without a label; `rest`, `unwrapped` and `individual` differ from it where they say.
+`est` is the default, reached without a label; `rest`, `unwrapped` and `individual` differ from it where they say. The
+times are those of a laptop: what waits for days elsewhere waits for an hour here. `rest` lets a certificate renew
+itself for a week after its end.
 """
 
 from sandbox import ports
@@ -17,7 +19,17 @@ allocation = "hashed"
 unknown_devices = "accept"
 daily_limit = 1000
 renewal_point = 0.8
+deleted_devices = "revoke"
 base64_lines = {lines}
+
+[profiles.{name}.renewal]
+direct_method = "renew"
+grace_hours = 1
+accept_expired_days = {late}
+nudge_every_hours = 1
+
+[profiles.{name}.revocation]
+crl_urls = ["https://{digicert}/crl/{ica_id}.crl"]
 
 """
 
@@ -105,6 +117,7 @@ def profile(name: str, dps: str, upstream: str, *, host: str = "", credential: s
     return (GENERAL + dps + upstream + DEVICES).format(
         name=name,
         lines=lines,
+        late=7 if name == "rest" else 0,
         group=ports.DPS_GROUP,
         host=host,
         credential=credential,

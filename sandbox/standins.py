@@ -2,6 +2,7 @@
 
 import secrets
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,6 +11,8 @@ from aiohttp import web
 
 from sandbox import control, digicert, dps, entra, event_grid, files, iot_hub, key_vault, pki, ports
 from sandbox.credentials import Credentials
+from sandbox.digicert.inventory import REASONS
+from sandbox.dps.diagnostics import EVENT_HUB, Reader
 from sandbox.dps.state import DpsState
 from sandbox.event_grid import EventGridState, Subscription, Target
 from sandbox.files import Authorities
@@ -17,11 +20,13 @@ from sandbox.front import Front
 from sandbox.iot_hub.state import Hub
 from sandbox.world import World
 
+HOST_URL = f"http://{ports.LOOPBACK}:{ports.FUNCTION_HOST}"
 APP_URL = f"https://{ports.LOOPBACK}:{ports.EDGE}"
 SUBSCRIPTION = "/subscriptions/00000000-0000-4000-8000-000000000000"
 SERVICES = (digicert.SERVICE, dps.SERVICE, iot_hub.SERVICE, key_vault.SERVICE, entra.SERVICE, event_grid.SERVICE)
 
-# https://learn.microsoft.com/azure/event-grid/event-schema-iot-hub: what the deployment subscribes the app to.
+# What the deployment subscribes the app to, as far as the app has the function:
+# https://learn.microsoft.com/azure/event-grid/event-schema-iot-hub and .../event-schema-key-vault
 SUBSCRIPTIONS = (
     Subscription(
         "hub_events",
@@ -30,6 +35,7 @@ SUBSCRIPTIONS = (
             for kind in ("DeviceCreated", "DeviceDeleted", "DeviceConnected", "DeviceDisconnected")
         ),
     ),
+    Subscription("secret_renewed", frozenset({"Microsoft.KeyVault.SecretNewVersionCreated"})),
 )
 
 
@@ -46,6 +52,12 @@ class StandIns:
     master_key: str = field(repr=False)
     front: Front | None = None
 
+    def deployed(self, functions: Collection[str], event_hubs: Collection[str]) -> None:
+        """What a deployment sets up when it knows the app's functions and the Event Hubs that they read."""
+        self.events.subscriptions = [each for each in SUBSCRIPTIONS if each.function in functions]
+        if EVENT_HUB in event_hubs:
+            self.dps.diagnostics.reader = Reader(f"{HOST_URL}/admin/eventhubs", self.master_key)
+
     async def buffer_chunked(self, wanted: bool) -> None:
         if self.front is not None:
             await self.front.set(edge_buffer_chunked=wanted)
@@ -56,7 +68,7 @@ def make(world: World, credentials: Credentials, authorities: Authorities) -> St
     trust = ssl.create_default_context(cadata=pki.certificate_pem(authorities.tls.certificate))
     authorize = partial(entra.check_token, world, credentials)
     target = Target(f"{APP_URL}/runtime/webhooks/eventgrid", credentials.event_grid_key, trust)
-    events = EventGridState(world, target, SUBSCRIPTIONS)
+    events = EventGridState(world, target, ())
     hubs = {host: Hub(name, host, world, events.raise_event) for name, host in ports.HUBS.items()}
     ca = digicert.Ca(world, authorities.issuing)
     vault_app = key_vault.app(world, credentials, files.key_vault_secrets(credentials))
@@ -98,7 +110,34 @@ def levers(world: World, stand_ins: StandIns) -> control.Levers:
         world.secrets.append(value)
         stand_ins.events.raise_event(renewed(world, name, stand_ins.vault.set_secret(name, value)))
 
-    return control.Levers(SERVICES, stand_ins.buffer_chunked, set_events, new_version)
+    def revoke(serial: str, reason: str) -> str:
+        """What is wrong with the wish; empty when it was granted."""
+        found = stand_ins.ca.by_serial(serial)
+        if found is None:
+            return f"DigiCert ONE has issued no certificate with the serial number {serial}"
+        if reason not in REASONS:
+            return f"reason is one of {', '.join(sorted(REASONS))}"
+        stand_ins.ca.revoke(found, reason)
+        return ""
+
+    def renew_any_time(wanted: bool) -> None:
+        stand_ins.ca.renew_any_time = wanted
+
+    def properties_as_text(wanted: bool) -> None:
+        stand_ins.dps.diagnostics.properties_as_text = wanted
+
+    return control.Levers(
+        services=SERVICES,
+        buffer_chunked=stand_ins.buffer_chunked,
+        event_grid=set_events,
+        new_secret_version=new_version,
+        published=lambda: stand_ins.events.published,
+        dead_letters=lambda: stand_ins.events.dead_letters,
+        roll=lambda announce_old: stand_ins.ca.roll(announce_old=announce_old),
+        revoke=revoke,
+        renew_any_time=renew_any_time,
+        properties_as_text=properties_as_text,
+    )
 
 
 def renewed(world: World, name: str, version: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ async def host_follows(world: World) -> None:
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < end:
             with contextlib.suppress(aiohttp.ClientError):
-                async with session.get(f"http://{ports.LOOPBACK}:{ports.FUNCTION_HOST}/admin/host/status") as answer:
+                async with session.get(f"{standins.HOST_URL}/admin/host/status") as answer:
                     shown = parsedate_to_datetime(answer.headers["Date"])
                 if abs(shown - world.clock.now()) < timedelta(seconds=2):
                     return
@@ -155,6 +155,9 @@ async def started(sandbox: Sandbox, app: Path, installed: Path, targets: dict[in
         start_host(sandbox, app),
     )
     await sandbox.unless_broken(everything_answers(sandbox))
+    functions = await probes.functions(standins.HOST_URL, sandbox.stand_ins.master_key)
+    hubs = [trigger["eventHubName"] for trigger in functions.values() if trigger["type"] == "eventHubTrigger"]
+    sandbox.stand_ins.deployed(functions.keys(), hubs)
 
 
 async def start_tls_front(sandbox: Sandbox, targets: dict[int, int]) -> None:

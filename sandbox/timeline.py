@@ -1,5 +1,6 @@
 """Prints what happened as a timeline that a newcomer can read: when, who to whom, what."""
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from sandbox.device import common_name
 
 WIDTH = 110
 WHO = 25  # "Birthcert → DigiCert ONE" is the longest
+THUMBPRINT = re.compile("[0-9A-Fa-f]{64}")  # SHA-256; its beginning is enough for a reader
 INDENT = 14 + WHO + 1
 
 BOLD, DIM, RED, RESET = "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[0m"
@@ -101,7 +103,22 @@ def identity_updated(entry: Entry, who: str) -> Line:
 
 
 def twin_updated(entry: Entry) -> Line:
+    if entry.get("desired"):
+        return f"Birthcert → {entry['hub']}", f"desired properties of {entry['device']}: {flat(entry['desired'])}"
     return f"Birthcert → {entry['hub']}", f"twin tags of {entry['device']}: {flat(entry['tags'])}"
+
+
+def twin_reported(entry: Entry) -> Line:
+    return f"device → {entry['hub']}", f"reports {flat(entry['reported'])}"
+
+
+def method_invoked(entry: Entry) -> Line:
+    outcome = f"answers {entry['answer']}" if entry["online"] else "is not online"
+    return f"Birthcert → {entry['hub']}", f"calls {entry['method']} of {entry['device']}, which {outcome}"
+
+
+def enrollment_stored(entry: Entry) -> Line:
+    return "Birthcert → DPS", f"enrollment of {entry['registrationId']}: {entry['status']}"
 
 
 def delivered(entry: Entry) -> Line:
@@ -116,7 +133,8 @@ def published(entry: Entry) -> Line:
 def flat(content: Mapping[str, Any], prefix: str = "") -> str:
     parts = []
     for name, value in content.items():
-        inner = flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else f"{prefix}{name}={value}"
+        told = short(value) if isinstance(value, str) and THUMBPRINT.fullmatch(value) else value
+        inner = flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else f"{prefix}{name}={told}"
         parts.append(inner)
     return ", ".join(parts)
 
@@ -147,6 +165,8 @@ def hub_name(host: str) -> str:
 TELLERS: dict[tuple[str, str], Callable[[Entry], Line | None]] = {
     ("DigiCert ONE", "request"): digicert_request,
     ("DigiCert ONE", "issued"): issued,
+    ("DigiCert ONE", "revoked"): lambda entry: ("DigiCert ONE", f"revokes {entry['serial']}: {entry['reason']}"),
+    ("DigiCert ONE", "issuing CA rolled"): lambda entry: ("DigiCert ONE", f"issues from {entry['name']} from now on"),
     ("Key Vault", "request"): vault_request,
     ("DPS", "webhook answered"): lambda entry: (
         "DPS → Birthcert",
@@ -155,7 +175,15 @@ TELLERS: dict[tuple[str, str], Callable[[Entry], Line | None]] = {
     ("DPS", "attestation failed"): lambda entry: ("DPS", f"refuses {entry['device']}: {entry['answer']}"),
     ("DPS", "registration failed"): lambda entry: ("DPS", f"refuses {entry['device']}: {entry['error']}"),
     ("IoT Hub", "device created"): lambda entry: (f"DPS → {entry['hub']}", f"creates the identity {entry['device']}"),
+    ("DPS", "individual stored"): enrollment_stored,
+    ("DPS", "group stored"): lambda entry: (
+        "Birthcert → DPS",
+        f"enrollment group {entry['enrollmentGroupId']}: {entry['status']}",
+    ),
     ("IoT Hub", "twin updated"): twin_updated,
+    ("IoT Hub", "twin reported"): twin_reported,
+    ("IoT Hub", "method invoked"): method_invoked,
+    ("IoT Hub", "device disconnected"): lambda entry: (entry["hub"], f"{entry['device']} is gone: {entry['reason']}"),
     ("Event Grid", "event delivery"): delivered,
     ("Event Grid", "event published"): published,
 }

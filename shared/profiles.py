@@ -27,6 +27,7 @@ from shared.core.profile import (
     PasscodeUpstream,
     Profile,
     Profiles,
+    RenewalRules,
     RequestRules,
     RestUpstream,
     Upstream,
@@ -34,6 +35,7 @@ from shared.core.profile import (
 from shared.toml_table import Table
 
 _HASHES: Final = ("sha256", "sha384", "sha512")
+_ALLOCATIONS: Final = ("hashed", "weighted", "static", "stay")
 _DIGICERT: Final = re.compile(r"https://(?P<clientauth>clientauth\.)?[a-z0-9.-]*one\.([a-z.]*)?digicert\.[a-z.]+(/.*)?")
 
 
@@ -71,22 +73,43 @@ def _profile(label: str, table: Table, directory: Path, hubs: Mapping[str, str])
         request=_request(table.table("request")),
         dps=_dps(table.table("dps")),
         hubs=table.strings("hubs", tuple(hubs)),
-        allocation=cast("Literal['hashed']", table.choice("allocation", ["hashed"], "hashed")),
+        allocation=cast(
+            "Literal['hashed', 'weighted', 'static', 'stay']", table.choice("allocation", _ALLOCATIONS, "hashed")
+        ),
+        hub_weights=_weights(table),
+        maximum_age_days=table.number("maximum_age_days", 0),
+        renewal=_renewal(table.table("renewal", {})),
+        deleted_devices=cast(
+            "Literal['revoke', 'ignore']", table.choice("deleted_devices", ["revoke", "ignore"], "ignore")
+        ),
         renewal_point=table.take("renewal_point", float, 0.8),
-        daily_limit=table.take("daily_limit", int, 10),
+        daily_limit=table.number("daily_limit", 10, least=1),
         unknown_devices=cast(
             "Literal['accept', 'manifest']", table.choice("unknown_devices", ["accept", "manifest"], "accept")
         ),
         base64_lines=table.take("base64_lines", bool, otherwise=True),
+        crl_urls=_crl_urls(table.table("revocation", {})),
     )
     if not profile.hubs:
         table.problem("hubs", "must name at least one hub of IOT_HUBS")
+    if len(profile.hub_weights) != (len(profile.hubs) if profile.allocation == "weighted" else 0):
+        table.problem(
+            "hub_weights", 'must hold one weight for each hub with allocation = "weighted", and none otherwise'
+        )
     if not 0.1 <= profile.renewal_point <= 0.95:
         table.problem("renewal_point", "must be between 0.1 and 0.95 of the lifetime")
-    if profile.daily_limit < 1:
-        table.problem("daily_limit", "must be at least 1")
     table.close()
     return profile
+
+
+def _crl_urls(table: Table) -> tuple[str, ...]:
+    """CRLs are signed, and CAs publish them over plain HTTP (RFC 5280 §8)."""
+    urls = table.strings("crl_urls", otherwise=[])
+    for url in urls:
+        if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", url):
+            table.problem("crl_urls", f"{url!r} is no http:// or https:// address without query")
+    table.close()
+    return urls
 
 
 def _upstream(table: Table) -> tuple[Upstream, RestUpstream | None]:
@@ -203,6 +226,25 @@ def _dps(table: Table) -> GroupEnrollment | IndividualEnrollment:
     made: GroupEnrollment | IndividualEnrollment = IndividualEnrollment()
     if table.choice("mode", ["group", "individual"]) == "group":
         made = GroupEnrollment(table.take("group", str))
+    table.close()
+    return made
+
+
+def _weights(table: Table) -> tuple[int, ...]:
+    weights = table.take("hub_weights", list, [])
+    if weights and (any(type(one) is not int or one < 0 for one in weights) or not sum(weights)):
+        table.problem("hub_weights", "must be whole numbers from 0 up, and not all of them 0")
+        return (1,) * len(weights)
+    return tuple(weights)
+
+
+def _renewal(table: Table) -> RenewalRules:
+    made = RenewalRules(
+        direct_method=table.take("direct_method", str, ""),
+        grace_hours=table.number("grace_hours", 24),
+        accept_expired_days=table.number("accept_expired_days", 0),
+        nudge_every_hours=table.number("nudge_every_hours", 24, least=1),
+    )
     table.close()
     return made
 

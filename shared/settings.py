@@ -3,6 +3,7 @@
 `python -m shared.settings` reads settings and profiles as the app would, and prints every problem with its remedy.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ class Settings:
     hub_hosts: Mapping[str, str]  # IOT_HUBS: name=host,name=host
     client_certificate_header: str  # CLIENT_CERTIFICATE_HEADER, empty: no client certificate is trusted
     front_end_secret_name: str  # FRONT_END_SECRET_NAME, empty: nothing but the platform's front end reaches the app
+    event_topic_url: str  # EVENT_TOPIC_URL: the endpoint of the topic that lifecycle events go to
+    nudges_per_minute: int  # NUDGES_PER_MINUTE, default 60: below the registry budget of one S1 unit, 100 a minute
+    platform_authenticates: bool  # PLATFORM_AUTHENTICATES=true: App Service signs operators in
     client_id: str  # AZURE_CLIENT_ID, empty: the system-assigned identity
 
     @classmethod
@@ -47,6 +51,9 @@ class Settings:
             hub_hosts=_hubs(environment.get("IOT_HUBS", ""), problems),
             client_certificate_header=environment.get("CLIENT_CERTIFICATE_HEADER", "").strip(),
             front_end_secret_name=environment.get("FRONT_END_SECRET_NAME", "").strip(),
+            event_topic_url=url("EVENT_TOPIC_URL"),
+            nudges_per_minute=_number(environment, "NUDGES_PER_MINUTE", 60, problems),
+            platform_authenticates=environment.get("PLATFORM_AUTHENTICATES", "").strip().lower() == "true",
             client_id=environment.get("AZURE_CLIENT_ID", "").strip(),
         )
         if not settings.dps_host or "/" in settings.dps_host:
@@ -56,6 +63,14 @@ class Settings:
         if problems:
             raise Misconfigured(NOT_SET_UP, cause="\n".join(problems))
         return settings
+
+
+def _number(environment: Mapping[str, str], name: str, otherwise: int, problems: list[str]) -> int:
+    value = environment.get(name, "").strip() or str(otherwise)
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", value):
+        problems.append(f"{name}: must be a whole number from 1 to 999999")
+        return otherwise
+    return int(value)
 
 
 def _hubs(text: str, problems: list[str]) -> dict[str, str]:

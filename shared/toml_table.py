@@ -36,8 +36,14 @@ class Table:
             return value
         return kind()
 
-    def table(self, key: str) -> "Table":
-        return Table(f"{self.path}.{key}" if self.path else key, self.take(key, dict), self.problems)
+    def number(self, key: str, otherwise: int, least: int = 0) -> int:
+        value: int = self.take(key, int, otherwise)
+        if value < least:
+            self.problem(key, f"must be at least {least}")
+        return value
+
+    def table(self, key: str, otherwise: dict[str, Any] | None = None) -> "Table":
+        return Table(f"{self.path}.{key}" if self.path else key, self.take(key, dict, otherwise), self.problems)
 
     def optional_table(self, key: str) -> "Table | None":
         return self.table(key) if key in self.content else None

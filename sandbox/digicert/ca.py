@@ -173,3 +173,8 @@ class Ca:
         leaf.revocation = Revocation(reason, date or leaf.certificate.not_valid_before_utc)
         self.revocations += 1
         self.world.journal.write(SERVICE, "revoked", serial=leaf.serial_number, reason=reason)
+
+    def by_serial(self, serial: str) -> Issued | None:
+        """As people write serial numbers: with and without colons, leading zeros and capitals."""
+        wanted = serial.replace(":", "").upper().lstrip("0")
+        return next((each for each in self.issued if each.serial_number.lstrip("0") == wanted), None)

@@ -55,6 +55,7 @@ def app(
     async def unfinished(_: web.Application) -> AsyncIterator[None]:
         """Registrations on their way end with the sandbox."""
         yield
+        await state.diagnostics.stop()
         for operation in state.operations.values():
             operation.task.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):

@@ -4,6 +4,7 @@ https://learn.microsoft.com/rest/api/iot-dps/device/runtime-registration
 """
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -22,11 +23,16 @@ FIELDS = {"registrationId", "payload"}
 
 def routes(state: DpsState, allocator: Allocator) -> list[web.RouteDef]:
     async def register(request: web.Request) -> web.Response:
-        entry, leaf, body = await applied(state, request)
+        try:
+            entry, leaf, body = await applied(state, request)
+        except web.HTTPUnauthorized as error:
+            state.diagnostics.refused(request.match_info["rid"], error.text)
+            raise
         registration = registration_for(state, entry, leaf, request.match_info["rid"])
         registration.status = "assigning"
         applicant = Applicant(entry, registration, leaf, body.get("payload"))
-        work = asyncio.create_task(allocator.assign(applicant) if entry.enabled else disabled(state, registration))
+        assigned = partial(allocator.assign, applicant) if entry.enabled else partial(disabled, state, registration)
+        work = asyncio.create_task(state.diagnostics.noted(registration.registration_id, assigned))
         operation_id = new_operation_id()
         state.operations[operation_id] = Operation(registration, leaf, work)
         state.world.journal.write("DPS", "registering", device=registration.registration_id, group=registration.group)
@@ -107,6 +113,6 @@ def assigning(state: DpsState, operation_id: str, headers: dict[str, str]) -> we
 
 async def disabled(state: DpsState, registration: Registration) -> Json:
     """Answered through the operation, as the list of statuses has it; the identity in the hub is left alone."""
-    registration.status = "disabled"
+    registration.status, registration.error = "disabled", None
     state.world.journal.write("DPS", "registration disabled", device=registration.registration_id)
     return state.touched(registration)

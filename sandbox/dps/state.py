@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from sandbox import ports
+from sandbox.dps.diagnostics import Diagnostics
 from sandbox.dps.errors import wire_time
 from sandbox.iot_hub.state import Hub
 from sandbox.world import World
@@ -103,6 +104,10 @@ class DpsState:
     registrations: dict[str, Registration] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     verified: dict[str, x509.Certificate] = field(default_factory=dict)
+    diagnostics: Diagnostics = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.diagnostics = Diagnostics(self.world)
 
     def add_verified_ca(self, name: str, certificate: x509.Certificate) -> None:
         """What `az iot dps certificate create --verified` does through the management API."""

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from sandbox.host import queue_messages
 from sandbox.host.clock import Clock
+from sandbox.host.event_hubs import EventHubs
 from sandbox.host.http import presented_key, read_body
 from sandbox.host.index import Datum, Function, text
 from sandbox.host.invoke import Invoker
@@ -27,6 +28,7 @@ BODY_LIMIT = 1024 * 1024
 class Admin:
     functions: Mapping[str, Function]
     timers: Mapping[str, Timer]
+    event_hubs: EventHubs
     keys: Keys
     invoker: Invoker
     clock: Clock
@@ -37,7 +39,11 @@ class Admin:
             return web.Response(status=401)
         if request.method == "GET" and path.lower() == "/admin/host/status":
             return web.json_response({"id": "sandbox", "state": "Running", "version": "4.0.0.0", "errors": []})
+        if request.method == "GET" and path.lower() == "/admin/functions":
+            return web.json_response([shown(function) for function in self.functions.values()])
         prefix, _, name = path.rpartition("/")
+        if request.method == "POST" and prefix.lower() == "/admin/eventhubs":
+            return await self.event_hubs.answer(request, name)
         if request.method != "POST" or prefix.lower() != "/admin/functions":
             return web.Response(status=501, text=f"the sandbox does not know {request.method} {path}")
         function = next((f for f in self.functions.values() if f.name.lower() == name.lower()), None)
@@ -65,3 +71,8 @@ class Admin:
         self.running.add(task)
         task.add_done_callback(self.running.discard)
         return web.Response(status=202)
+
+
+def shown(function: Function) -> dict[str, Any]:
+    """As far as the sandbox needs it (host: FunctionMetadataResponse)."""
+    return {"name": function.name, "config": {"bindings": [function.trigger, *function.outputs.values()]}}

@@ -25,6 +25,11 @@ _HTTP = {
 _QUEUES = {
     "batchSize", "maxDequeueCount", "maxPollingInterval", "messageEncoding", "newBatchThreshold", "visibilityTimeout",
 }  # fmt: skip
+_EVENT_HUBS = {
+    "batchCheckpointFrequency", "clientRetryOptions", "initialOffsetOptions", "loadBalancingUpdateInterval",
+    "maxEventBatchSize", "maxWaitTime", "minEventBatchSize", "partitionOwnershipExpirationInterval", "prefetchCount",
+    "targetUnprocessedEventThreshold", "trackLastEnqueuedEventProperties", "transportType", "webProxy",
+}  # fmt: skip
 _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
 
 
@@ -50,6 +55,7 @@ class HostJson:
     custom_headers: dict[str, str] = field(default_factory=dict)
     function_timeout: float | None = 1800  # 30 minutes; None is unbounded ("-1")
     queues: Queues = field(default_factory=Queues)
+    event_hub_batch: int = 100
 
 
 def load(app: Path) -> HostJson:
@@ -67,12 +73,14 @@ def parse(root: dict[str, Any]) -> HostJson:
         raise HostJsonError('host.json: "version" must be "2.0"')
     extensions = root.get("extensions", {})
     http = _known(extensions.get("http", {}), _HTTP, "extensions.http.")
+    event_hubs = _known(extensions.get("eventHubs", {}), _EVENT_HUBS, "extensions.eventHubs.")
     limit = root.get("functionTimeout", "00:30:00")
     return HostJson(
         route_prefix=str(http.get("routePrefix", "api")).strip("/"),
         custom_headers=dict(http.get("customHeaders", {})),
         function_timeout=None if str(limit) == "-1" else seconds(limit),
         queues=_queues(_known(extensions.get("queues", {}), _QUEUES, "extensions.queues.")),
+        event_hub_batch=int(event_hubs.get("maxEventBatchSize", 100)),
     )
 
 

@@ -13,6 +13,7 @@ from sandbox.host import event_grid, http, index, paths
 from sandbox.host.admin import Admin
 from sandbox.host.clock import Clock
 from sandbox.host.event_grid import EventGridWebhook
+from sandbox.host.event_hubs import EventHubs
 from sandbox.host.host_json import HostJson
 from sandbox.host.http import HttpFunctions
 from sandbox.host.index import Function
@@ -24,7 +25,7 @@ from sandbox.host.timers import Timer, schedule
 
 log = logging.getLogger("sandbox.host")
 
-_TRIGGERS = {"httptrigger", "eventgridtrigger", "queuetrigger", "timertrigger"}
+_TRIGGERS = {"httptrigger", "eventgridtrigger", "eventhubtrigger", "queuetrigger", "timertrigger"}
 _HEADERS_LIMIT = 32_768  # Kestrel: MaxRequestHeadersTotalSize
 _LINE_LIMIT = 8_192  # Kestrel: MaxRequestLineSize
 
@@ -88,6 +89,7 @@ class Host:
         if self.runner is not None:
             await self.runner.cleanup()
         ongoing: list[asyncio.Task[Any]] = [*self.tasks, *self.http.running, *self.admin.running]
+        ongoing += self.admin.event_hubs.running
         for task in ongoing:
             task.cancel()
         await asyncio.gather(*ongoing, return_exceptions=True)
@@ -123,7 +125,8 @@ def build(indexed: list[Function], options: HostJson, keys: Keys, clock: Clock, 
         int(settings.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", http.BODY_LIMIT)),
     )
     webhook = EventGridWebhook(by_type["eventgridtrigger"], keys, invoker)
-    admin = Admin({f.name: f for f in functions}, timers, keys, invoker, clock)
+    event_hubs = EventHubs(by_type["eventhubtrigger"], invoker, clock, options.event_hub_batch)
+    admin = Admin({f.name: f for f in functions}, timers, event_hubs, keys, invoker, clock)
     return Host(functions, http_functions, webhook, admin, storage, listeners, list(timers.values()))
 
 

@@ -1,6 +1,7 @@
 """Stand-in for IoT Hub: the registry with twins, queries and methods, and the endpoint for devices.
 
-Two hubs behind one port, told apart by the Host header. Service calls want an Entra token, devices a certificate.
+Two hubs behind one port, told apart by the Host header. Service calls want an Entra token, devices a certificate:
+over HTTPS for one request, or over MQTT to stay connected.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from sandbox.entra import IOT_HUB_AUDIENCE
-from sandbox.iot_hub import device, registry, twins
+from sandbox.iot_hub import connection, device, registry, twins
 from sandbox.iot_hub.errors import Hubs, refusal
 from sandbox.web import Handler, application, fault_kind
 from sandbox.world import World
@@ -43,5 +44,14 @@ def app(world: World, hubs: Hubs, authorize: Callable[[web.Request, str], None])
 
     service = [*registry.routes(world, hubs), *twins.routes(hubs)]
     for_services = [web.route(each.method, each.path, played(with_token(each.handler))) for each in service]
-    for_devices = [web.route(each.method, each.path, played(each.handler)) for each in device.routes(world, hubs)]
-    return application(SERVICE, world, [*for_services, *for_devices])
+    devices = [*device.routes(world, hubs), *connection.routes(world, hubs)]
+    for_devices = [web.route(each.method, each.path, played(each.handler)) for each in devices]
+    result = application(SERVICE, world, [*for_services, *for_devices])
+
+    async def end_connections(_: web.Application) -> None:
+        for hub in hubs.values():
+            for device_id in list(hub.links):
+                hub.cut(device_id, "the hub goes down")
+
+    result.on_shutdown.append(end_connections)
+    return result

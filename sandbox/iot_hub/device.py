@@ -3,6 +3,8 @@
 https://learn.microsoft.com/rest/api/iothub/device: send a device event, receive a device-bound notification.
 """
 
+from typing import Final
+
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -11,6 +13,8 @@ from sandbox.iot_hub.errors import Hubs, hub_of, refusal
 from sandbox.iot_hub.state import Device, Hub, wire_time
 from sandbox.web import client_chain
 from sandbox.world import World
+
+MESSAGE_LIMIT: Final = 256 * 1024
 
 
 def routes(world: World, hubs: Hubs) -> list[web.RouteDef]:
@@ -34,7 +38,7 @@ def routes(world: World, hubs: Hubs) -> list[web.RouteDef]:
     async def send_event(request: web.Request) -> web.Response:
         device = connected(request)
         size = len(await request.read())
-        if size > 256 * 1024:
+        if size > MESSAGE_LIMIT:
             raise refusal(400, "MessageTooLarge", "a message holds 256 KB")
         world.journal.write("IoT Hub", "telemetry", device=device.device_id, size=size)
         return web.Response(status=204)

@@ -24,6 +24,7 @@ KINDS: dict[int, type[web.HTTPException]] = {
     409: web.HTTPConflict,
     412: web.HTTPPreconditionFailed,
     429: web.HTTPTooManyRequests,
+    504: web.HTTPGatewayTimeout,
 }
 
 
@@ -39,13 +40,18 @@ def not_found(device_id: str) -> web.HTTPException:
     return refusal(404, "DeviceNotFound", device_id)  # 404001
 
 
-def hub_of(hubs: Hubs, request: web.Request) -> Hub:
+def named_hub(hubs: Hubs, request: web.Request) -> Hub:
     """Both hubs live on one port; the Host header tells them apart."""
     if request.host not in hubs:
         raise web.HTTPNotImplemented(text=f"no hub of the sandbox is named {request.host}\n")
+    return hubs[request.host]
+
+
+def hub_of(hubs: Hubs, request: web.Request) -> Hub:
+    hub = named_hub(hubs, request)
     if request.query.get("api-version") not in API_VERSIONS:
         raise refusal(400, "InvalidProtocolVersion", f"api-version:{request.query.get('api-version')}")
-    return hubs[request.host]
+    return hub
 
 
 def device_of(hub: Hub, request: web.Request) -> Device:

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from sandbox.iot_hub.events import lifecycle_event
+from sandbox.iot_hub.link import Link
+from sandbox.iot_hub.presence import Presence
 from sandbox.world import World
 
 Json = dict[str, Any]
@@ -25,7 +27,11 @@ class Section:
     version: int = 1
 
     def as_json(self) -> Json:
-        return self.content | {"$metadata": {"$lastUpdated": wire_time(self.updated)}, "$version": self.version}
+        return self.for_device() | {"$metadata": {"$lastUpdated": wire_time(self.updated)}}
+
+    def for_device(self) -> Json:
+        """A device gets no metadata."""
+        return self.content | {"$version": self.version}
 
 
 @dataclass
@@ -42,14 +48,16 @@ class Device:
     twin_version: int = 2
     status_updated: str = NEVER
     last_activity: str = NEVER
+    connection_state: str = "Disconnected"
+    connection_updated: str = NEVER
 
     def identity_json(self) -> Json:
         return {
             "deviceId": self.device_id,
             "generationId": self.generation_id,
             "etag": self.etag,
-            "connectionState": "Disconnected",
-            "connectionStateUpdatedTime": NEVER,
+            "connectionState": self.connection_state,
+            "connectionStateUpdatedTime": self.connection_updated,
             "statusUpdatedTime": self.status_updated,
             "lastActivityTime": self.last_activity,
             "cloudToDeviceMessageCount": 0,
@@ -64,7 +72,7 @@ class Device:
             "status": self.identity["status"],
             "statusReason": self.identity["statusReason"],
             "statusUpdateTime": self.status_updated,
-            "connectionState": "Disconnected",
+            "connectionState": self.connection_state,
             "lastActivityTime": self.last_activity,
             "cloudToDeviceMessageCount": 0,
             "authenticationType": authentication["type"],
@@ -89,7 +97,12 @@ class Hub:
     world: World
     raise_event: Callable[[Json], None]
     devices: dict[str, Device] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
+    presence: Presence = field(init=False)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(secrets.randbits(32)))
+
+    def __post_init__(self) -> None:
+        self.presence = Presence(self.name, self.world, self.raise_event)
 
     def new_etag(self) -> str:
         """An identity's ETag is a number in base64, with no quotes in the JSON body."""
@@ -112,28 +125,68 @@ class Hub:
         return device
 
     def replace(self, device: Device, identity: Json) -> None:
-        """The whole identity, nothing of the old one stays. No event tells of it."""
+        """The whole identity, nothing of the old one stays. No event tells of it.
+
+        Who is disabled is cut off; that IoT Hub ends a live connection at once is nowhere stated. A connection that
+        is open outlives the removal of its thumbprint, as it is reported to outlive the certificate's own end.
+        """
         if identity["status"] != device.identity["status"]:
             device.status_updated = wire_time(self.world.clock.now())
         device.identity = identity
         device.etag = self.new_etag()
         facts = {"status": identity["status"], **identity["authentication"]["x509Thumbprint"]}
         self.world.journal.write("IoT Hub", "device updated", hub=self.name, device=device.device_id, **facts)
+        if identity["status"] != "enabled":
+            self.cut(device.device_id, "the identity is disabled")
 
     def delete(self, device: Device) -> None:
         del self.devices[device.device_id]
         self.world.journal.write("IoT Hub", "device deleted", hub=self.name, device=device.device_id)
         now = self.world.clock.now()
         self.raise_event(lifecycle_event("DeviceDeleted", self.name, device.twin_json(), now))
+        self.cut(device.device_id, "the identity is deleted")
 
-    def write_twin(self, device: Device, tags: Json | None, desired: Json | None) -> None:
-        """New tags, new desired properties; None leaves that part alone."""
+    def write_twin(self, device: Device, tags: Json | None, desired: Json | None, patch: Json | None = None) -> None:
+        """New tags, new desired properties; None leaves that part alone. A connected device is told of `patch`."""
         if tags is not None:
             device.tags = tags
         if desired is not None:
             device.desired = Section(desired, self.world.clock.now(), device.desired.version + 1)
+            if device.device_id in self.links:
+                self.links[device.device_id].desire(desired if patch is None else patch, device.desired.version)
         device.twin_version += 1
-        self.world.journal.write("IoT Hub", "twin updated", hub=self.name, device=device.device_id, tags=device.tags)
+        facts = {"hub": self.name, "device": device.device_id, "tags": device.tags}
+        self.world.journal.write("IoT Hub", "twin updated", **facts, desired=patch if desired is not None else None)
+
+    def report(self, device: Device, reported: Json) -> None:
+        """The device's own part of its twin."""
+        now = self.world.clock.now()
+        device.reported = Section(reported, now, device.reported.version + 1)
+        device.twin_version += 1
+        facts = {"hub": self.name, "device": device.device_id, "reported": reported}
+        self.world.journal.write("IoT Hub", "twin reported", **facts)
+
+    def joined(self, device: Device, link: Link) -> None:
+        """One connection for each device: a new one ends the old (400027 on the old one)."""
+        self.cut(device.device_id, "another connection of the same device")
+        self.links[device.device_id] = link
+        device.connection_state, device.connection_updated = "Connected", wire_time(self.world.clock.now())
+        self.world.journal.write("IoT Hub", "device connected", hub=self.name, device=device.device_id)
+
+    def left(self, device_id: str, link: Link, reason: str) -> None:
+        link.ended()
+        self.world.journal.write("IoT Hub", "device disconnected", hub=self.name, device=device_id, reason=reason)
+        if self.links.get(device_id) is not link:
+            return  # another connection has taken its place
+        del self.links[device_id]
+        self.presence.changed(device_id, connected=False)
+        device = self.devices.get(device_id)
+        if device is not None:
+            device.connection_state, device.connection_updated = "Disconnected", wire_time(self.world.clock.now())
+
+    def cut(self, device_id: str, reason: str) -> None:
+        if device_id in self.links:
+            self.links[device_id].cut(reason)
 
     def provision(self, device_id: str, authentication: Json, capabilities: Json, initial_twin: Json) -> None:
         """What DPS does at the end of a registration: make the identity, or give it the new certificate.

@@ -4,16 +4,14 @@ https://learn.microsoft.com/rest/api/iothub/service/devices (twins, invoke metho
 """
 
 import json
-import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
 from sandbox.iot_hub.errors import Hubs, check_match, device_of, hub_of, json_object, refusal, tagged
+from sandbox.iot_hub.methods import invoke
 from sandbox.iot_hub.query import QueryError, compile_query
 from sandbox.iot_hub.registry import page_size
-from sandbox.iot_hub.state import Device, wire_time
 
 Json = dict[str, Any]
 
@@ -34,9 +32,8 @@ READ_ONLY = {
     "version",
     "capabilities",
 }
-LIMITS = {"tags": 8 * 1024, "desired": 32 * 1024}
+LIMITS = {"tags": 8 * 1024, "desired": 32 * 1024, "reported": 32 * 1024}
 DEPTH = 10
-METHOD_FIELDS = {"methodName", "payload", "responseTimeoutInSeconds", "connectTimeoutInSeconds"}
 
 
 def routes(hubs: Hubs) -> list[web.RouteDef]:
@@ -48,7 +45,8 @@ def routes(hubs: Hubs) -> list[web.RouteDef]:
         """PATCH merges (null removes a member), PUT replaces tags and desired properties."""
         hub = hub_of(hubs, request)
         device = device_of(hub, request)
-        tags, desired = await read_twin(request)
+        tags, patch = await read_twin(request)
+        desired = patch
         if "If-Match" in request.headers:
             check_match(request, device.twin_etag)
         if request.method == "PUT":
@@ -58,7 +56,7 @@ def routes(hubs: Hubs) -> list[web.RouteDef]:
             desired = None if desired is None else merged(device.desired.content, desired)
         check_size("tags", tags)
         check_size("desired", desired)
-        hub.write_twin(device, tags, desired)
+        hub.write_twin(device, tags, desired, patch if request.method == "PATCH" else desired)
         return tagged(device.twin_json(), device.twin_etag)
 
     async def query(request: web.Request) -> web.Response:
@@ -76,34 +74,13 @@ def routes(hubs: Hubs) -> list[web.RouteDef]:
             headers["x-ms-continuation"] = found[size - 1]
         return web.json_response([hub.devices[name].twin_json() for name in found[:size]], headers=headers)
 
-    async def invoke(request: web.Request) -> web.Response:
-        device = device_of(hub_of(hubs, request), request)
-        body = await json_object(request, METHOD_FIELDS)
-        if not isinstance(body.get("methodName"), str) or not body["methodName"]:
-            raise refusal(400, "ArgumentInvalid", "methodName")
-        raise not_online(device)
-
     return [
         web.get("/twins/{id}", get_twin),
         web.patch("/twins/{id}", write_twin),
         web.put("/twins/{id}", write_twin),
-        web.post("/twins/{id}/methods", invoke),
+        web.post("/twins/{id}/methods", invoke(hubs)),
         web.post("/devices/query", query),
     ]
-
-
-def not_online(device: Device) -> web.HTTPException:
-    """404103: a device of the sandbox speaks HTTPS, over which no method arrives. The inner text is JSON once more."""
-    inner = {
-        "errorCode": 404103,
-        "trackingId": uuid.uuid4().hex,
-        "message": f"The operation failed because the requested device isn't online: {device.device_id}",
-        "info": {},
-        "timestampUtc": wire_time(datetime.now(UTC)),
-    }
-    text = json.dumps({"Message": json.dumps(inner), "ExceptionMessage": ""})
-    headers = {"iothub-errorcode": "DeviceNotOnline"}
-    return web.HTTPNotFound(headers=headers, text=text, content_type="application/json")
 
 
 async def read_twin(request: web.Request) -> tuple[Json | None, Json | None]:

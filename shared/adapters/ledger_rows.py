@@ -1,30 +1,31 @@
 """How the ledger's values look as rows of Azure Table Storage, and back."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
+from shared.adapters.tables import Row, encoded
 from shared.core.certificate import Certificate
-from shared.core.fleet import Block, Claim, Device, LedgerCertificate
+from shared.core.fleet import Block, Claim, Device, Failure, LedgerCertificate
 from shared.core.identity import DeviceId, registration_key
+from shared.core.lifecycle import LifecycleEvent
+from shared.core.revocation import Reason, Saga, Step
 
-type Row = dict[str, Any]
-
-DEVICE = "device"
-CERTIFICATE = "cert-"
-CLAIM = "claim-"
+DEVICE: Final = "device"
+CERTIFICATE: Final = "cert-"
+CLAIM: Final = "claim-"
+SAGA: Final = "saga"
+EVENT: Final = "event-"
 
 
 def partition(device: DeviceId) -> str:
-    """The device's partition key. Ids that differ in case alone share one, because DPS takes them for one device.
-
-    Table keys forbid slashes, #, ? and control characters: all but letters, digits, dash and full stop becomes _xx.
-    """
-    key = registration_key(device)
-    return "".join(one if one.isalnum() or one in "-." else f"_{ord(one):02x}" for one in key)
+    """The device's partition key. Ids that differ in case alone share one, because DPS takes them for one device."""
+    return encoded(registration_key(device))
 
 
 def device_row(device: Device) -> Row:
+    failure = device.failure
     return {
         "PartitionKey": partition(device.device_id),
         "RowKey": DEVICE,
@@ -34,13 +35,25 @@ def device_row(device: Device) -> Row:
         "Hub": device.hub,
         "Current": device.current,
         "Latest": device.latest,
+        "RotatingSince": device.rotating_since,  # no property at all while None, as with the others
         "Block": device.block.value,
+        "BlockReason": device.block_reason,
+        "BlockedAt": device.blocked_at,
         "IssuedOn": device.issued_on.isoformat() if device.issued_on else "",
         "IssuedCount": device.issued_count,
+        "Connected": device.connected,
+        "Sequence": device.sequence,
+        "LastSeen": device.last_seen,
+        "NudgedAt": device.nudged_at,
+        "Nudges": device.nudges,
+        "FailureReason": failure.reason if failure else "",
+        "FailureAt": failure.at if failure else None,
+        "FailureAddress": failure.address if failure else "",
     }
 
 
 def device(row: Mapping[str, Any]) -> Device:
+    failed_at = _utc_or_none(row.get("FailureAt"))
     return Device(
         device_id=DeviceId(row["DeviceId"]),
         label=row["Label"],
@@ -48,9 +61,18 @@ def device(row: Mapping[str, Any]) -> Device:
         hub=row["Hub"],
         current=row["Current"],
         latest=row["Latest"],
+        rotating_since=_utc_or_none(row.get("RotatingSince")),
         block=Block(row["Block"]),
+        block_reason=row["BlockReason"],
+        blocked_at=_utc_or_none(row.get("BlockedAt")),
         issued_on=date.fromisoformat(row["IssuedOn"]) if row["IssuedOn"] else None,
         issued_count=row["IssuedCount"],
+        connected=row["Connected"],
+        sequence=row["Sequence"],
+        last_seen=_utc_or_none(row.get("LastSeen")),
+        nudged_at=_utc_or_none(row.get("NudgedAt")),
+        nudges=row["Nudges"],
+        failure=Failure(row["FailureReason"], failed_at, row["FailureAddress"]) if failed_at else None,
     )
 
 
@@ -108,21 +130,80 @@ def claim(row: Mapping[str, Any]) -> Claim:
     return Claim(row["RowKey"].removeprefix(CLAIM), row["State"], _utc(row["LeaseUntil"]), row["Serial"])
 
 
-def due_row(owner: DeviceId, kept: LedgerCertificate, due: date) -> Row:
-    """A hint for the expiry scan: whoever reads it checks it against the device's partition."""
+def past_saga_key(ident: str) -> str:
+    return f"{SAGA}-{encoded(ident)}"
+
+
+def saga_row(owner: DeviceId, saga: Saga, key: str = SAGA) -> Row:
+    """The steps are read and written with their saga alone, so all of it is one JSON text."""
+    document = {
+        "id": saga.id,
+        "verb": saga.verb,
+        "reason": saga.reason.value,
+        "caller": saga.caller,
+        "comment": saga.comment,
+        "begun": saga.begun.isoformat(),
+        "steps": [
+            {
+                "name": step.name,
+                "done_at": step.done_at.isoformat() if step.done_at else None,
+                "failures": step.failures,
+                "error": step.error,
+            }
+            for step in saga.steps
+        ],
+    }
+    return {"PartitionKey": partition(owner), "RowKey": key, "Saga": json.dumps(document, ensure_ascii=False)}
+
+
+def saga(row: Mapping[str, Any]) -> Saga:
+    document = json.loads(row["Saga"])
+    steps = (
+        Step(
+            one["name"],
+            datetime.fromisoformat(one["done_at"]) if one["done_at"] else None,
+            one["failures"],
+            one["error"],
+        )
+        for one in document["steps"]
+    )
+    return Saga(
+        id=document["id"],
+        verb=document["verb"],
+        reason=Reason(document["reason"]),
+        caller=document["caller"],
+        comment=document["comment"],
+        begun=datetime.fromisoformat(document["begun"]),
+        steps=tuple(steps),
+    )
+
+
+def event_key(ident: str) -> str:
+    return EVENT + encoded(ident)
+
+
+def event_row(owner: DeviceId, event: LifecycleEvent) -> Row:
     return {
-        "PartitionKey": due.isoformat(),
-        "RowKey": f"{partition(owner)}~{kept.certificate.serial}",
-        "DeviceId": str(owner),
+        "PartitionKey": partition(owner),
+        "RowKey": event_key(event.id),
+        "EventId": event.id,
+        "Kind": event.kind,
+        "DeviceId": str(event.device_id),
+        "Time": event.time,
+        "Data": json.dumps(dict(event.data), ensure_ascii=False),
     }
 
 
-def thumbprint_row(owner: DeviceId, kept: LedgerCertificate) -> Row:
-    """From a certificate to its device; 4,096 partitions spread the fleet."""
-    thumbprint = kept.certificate.thumbprint
-    return {"PartitionKey": thumbprint[:3], "RowKey": thumbprint, "DeviceId": str(owner)}
+def event(row: Mapping[str, Any]) -> LifecycleEvent:
+    return LifecycleEvent(
+        row["EventId"], row["Kind"], DeviceId(row["DeviceId"]), _utc(row["Time"]), json.loads(row["Data"])
+    )
 
 
 def _utc(value: datetime) -> datetime:
     """The SDK's own datetime type as a plain aware one, so that values compare and pickle as expected."""
     return datetime.fromtimestamp(value.timestamp(), UTC)
+
+
+def _utc_or_none(value: datetime | None) -> datetime | None:
+    return None if value is None else _utc(value)

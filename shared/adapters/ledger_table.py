@@ -1,133 +1,171 @@
-"""The ledger on Azure Table Storage: one partition per device, one atomic transaction per step of its life."""
+"""The ledger on Azure Table Storage: one partition per device, one atomic transaction per step of its life.
 
-import asyncio
-from dataclasses import dataclass, field, replace
+Every transaction writes the device's row on condition that it is as it was read, so that of two writers one is stale.
+
+A transaction takes 100 rows at most: learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions.
+A change of more, as when a device with hundreds of certificates is revoked, is split: what does not fit, certificates
+and published events, goes first, each part on the same condition; the part with the device, the saga and the new events
+is the last one and decides. After a crash in between nothing is decided, and the flow does the whole step again.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from azure.core import MatchConditions
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
-from azure.data.tables import TableTransactionError, UpdateMode
+from azure.core.exceptions import AzureError
+from azure.data.tables import UpdateMode
 
+from shared.adapters import ledger_index as index
 from shared.adapters import ledger_rows as rows
-from shared.core.errors import Misconfigured, Unavailable
-from shared.core.fleet import Claim, Device, LedgerCertificate, Snapshot
+from shared.adapters.tables import FLEET, Row, Tables, refused, translated
+from shared.core.fleet import Change, Claim, Device, Snapshot
 from shared.core.identity import DeviceId
-from shared.flows.ports import StaleVersionError
+from shared.core.revocation import Saga
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
-    from azure.data.tables.aio import TableClient, TableServiceClient
 
-FLEET: Final = "fleet"
-DUE: Final = "due"
-THUMBPRINTS: Final = "thumbprints"
-_TABLES: Final = (FLEET, DUE, THUMBPRINTS)
-
-# `cert-` and the character after `-` bound the certificate rows.
+# `-` and the character after it bound the rows of a kind. `saga-…`, the sagas of the past, are left out.
 _SELECTED: Final = (
-    "PartitionKey eq @partition and "
-    "(RowKey eq 'device' or RowKey eq @claim or (RowKey ge 'cert-' and RowKey lt 'cert.'))"
+    "PartitionKey eq @partition and (RowKey eq 'device' or RowKey eq 'saga' or RowKey eq @claim "
+    "or (RowKey ge 'cert-' and RowKey lt 'cert.') or (RowKey ge 'event-' and RowKey lt 'event.'))"
 )
+_TRANSACTION: Final = 100
+_SHOWN: Final = ("create", "update")
+
+type Operation = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class TableLedger:
     """Every method raises Unavailable when the store does not answer, Misconfigured when it refuses us."""
 
-    service: "TableServiceClient"
-    _tables: dict[str, "TableClient"] = field(default_factory=dict, repr=False)
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    tables: Tables
 
     async def load(self, device: DeviceId, claim_key: str = "") -> Snapshot:
         """One query inside one partition."""
         parameters = {"partition": rows.partition(device), "claim": rows.CLAIM + claim_key}
         try:
-            table = await self._table(FLEET)
+            table = await self.tables.table(FLEET)
             found = [row async for row in table.query_entities(_SELECTED, parameters=parameters)]
         except AzureError as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         return _snapshot(found)
 
+    async def past_saga(self, device: DeviceId, ident: str) -> Saga | None:
+        """A saga that was done when a later one began."""
+        found = await self.tables.get(FLEET, rows.partition(device), rows.past_saga_key(ident))
+        return rows.saga(found) if found is not None else None
+
     async def claim(self, known: Snapshot, device: Device, claim: Claim) -> Snapshot:
-        written = [rows.device_row(device), rows.claim_row(device.device_id, claim)]
-        versions = await self._write([_put(known, row) for row in written], written)
-        return replace(known, device=device, claim=claim, versions={**known.versions, **versions})
+        return await self._write(known, Change(device), claim)
 
     async def release(self, known: Snapshot, device: Device) -> None:
         operations = [_put(known, rows.device_row(device))]
         if known.claim is not None:
             operations.append(_delete(known, rows.claim_row(device.device_id, known.claim)))
-        await self._write(operations, [])
+        await self._submit(operations)
 
-    async def record(
-        self, known: Snapshot, device: Device, claim: Claim, certificate: LedgerCertificate, due: date
-    ) -> None:
+    async def record(self, known: Snapshot, claim: Claim, change: Change, due: date) -> Snapshot:
         """Index rows first: they are hints, and an orphan among them is harmless."""
-        owner = device.device_id
-        try:
-            await asyncio.gather(
-                (await self._table(DUE)).upsert_entity(rows.due_row(owner, certificate, due)),
-                (await self._table(THUMBPRINTS)).upsert_entity(rows.thumbprint_row(owner, certificate)),
-            )
-        except AzureError as error:
-            raise _translated(error) from error
-        operations = [
-            _put(known, rows.device_row(device)),
-            _put(known, rows.claim_row(owner, claim)),
-            # Replaced when it is there: the same answer of the CA may be written down twice.
-            ("upsert", rows.certificate_row(owner, certificate), {"mode": UpdateMode.REPLACE}),
-        ]
-        await self._write(operations, [])
+        owner = change.device.device_id
+        hints = index.hint_rows(known, change)
+        for kept in change.certificates:
+            hints += index.certificate_rows(owner, kept.certificate, due)
+        await self.tables.upsert(*hints)
+        return await self._write(known, change, claim)
 
-    async def save(self, known: Snapshot, device: Device) -> None:
-        await self._write([_put(known, rows.device_row(device))], [])
+    async def commit(self, known: Snapshot, change: Change) -> Snapshot:
+        await self.tables.upsert(*index.hint_rows(known, change))
+        return await self._write(known, change)
 
     async def ping(self) -> None:
         """Raises Unavailable, Misconfigured unless the store answers."""
         await self.load(DeviceId("-"))
 
-    async def _write(self, operations: list[Any], written: list[rows.Row]) -> dict[str, str]:
-        """One entity-group transaction; the new versions of the rows `written`, which come first in it."""
-        try:
-            results = await (await self._table(FLEET)).submit_transaction(operations)
-        except AzureError as error:
-            raise _translated(error) from error
-        return {row["RowKey"]: result["etag"] for row, result in zip(written, results, strict=False)}
+    async def _write(self, known: Snapshot, change: Change, claim: Claim | None = None) -> Snapshot:
+        """The change in one transaction, or the parts of it that do not fit, and then the one that decides."""
+        decisive, rest = _operations(known, change, claim)
+        if len(decisive) > _TRANSACTION:
+            raise ValueError(f"a step of a device's life has {len(decisive)} rows beside its certificates")
+        guard = known.device or change.device
+        versions: dict[str, str] = {}
+        while len(decisive) + len(rest) > _TRANSACTION:
+            now = replace(known, versions={**known.versions, **versions})
+            versions |= await self._submit([_put(now, rows.device_row(guard)), *rest[: _TRANSACTION - 1]])
+            rest = rest[_TRANSACTION - 1 :]
+            decisive[0] = _put(replace(known, versions=versions), rows.device_row(change.device))
+        versions |= await self._submit([*decisive, *rest])
+        return _after(known, change, claim, versions)
 
-    async def _table(self, name: str) -> "TableClient":
-        """The client of a table; the first call creates the tables that are missing."""
-        if not self._tables:
-            async with self._lock:
-                if not self._tables:
-                    await asyncio.gather(*(self.service.create_table_if_not_exists(one) for one in _TABLES))
-                    self._tables.update({one: self.service.get_table_client(one) for one in _TABLES})
-        return self._tables[name]
+    async def _submit(self, operations: list[Operation]) -> dict[str, str]:
+        """One entity-group transaction; the new versions of the rows that a reading shows."""
+        try:
+            results = await (await self.tables.table(FLEET)).submit_transaction(operations)
+        except AzureError as error:
+            raise refused(error) from error
+        pairs = zip(operations, results, strict=True)
+        return {operation[1]["RowKey"]: result["etag"] for operation, result in pairs if operation[0] in _SHOWN}
+
+
+def _operations(known: Snapshot, change: Change, claim: Claim | None) -> tuple[list[Operation], list[Operation]]:
+    """What decides, the device's row first, and what may go before it."""
+    owner = change.device.device_id
+    written = [rows.device_row(change.device)]
+    if claim is not None:
+        written.append(rows.claim_row(owner, claim))
+    if change.saga is not None:
+        written.append(rows.saga_row(owner, change.saga))
+    decisive = [_put(known, row) for row in written]
+    if change.saga is not None and known.saga is not None and known.saga.id != change.saga.id:
+        past = rows.saga_row(owner, known.saga, rows.past_saga_key(known.saga.id))
+        decisive.append(("upsert", past, {"mode": UpdateMode.REPLACE}))  # it was not read, and is what was read
+    unpublished = (event for event in change.events if event.id not in change.published)
+    decisive += [_put(known, rows.event_row(owner, event)) for event in unpublished]
+    rest = [_put(known, rows.certificate_row(owner, kept)) for kept in change.certificates]
+    partition = rows.partition(owner)
+    gone = [{"PartitionKey": partition, "RowKey": rows.event_key(ident)} for ident in change.published]
+    rest += [_delete(known, row) for row in gone if row["RowKey"] in known.versions]
+    return decisive, rest
 
 
 def _snapshot(found: "list[TableEntity]") -> Snapshot:
-    device, claim, certificates = None, None, []
+    device, claim, saga, certificates, events = None, None, None, [], []
     versions: dict[str, str] = {}
     for row in found:
         key = row["RowKey"]
         versions[key] = row.metadata["etag"] or ""
         if key == rows.DEVICE:
             device = rows.device(row)
+        elif key == rows.SAGA:
+            saga = rows.saga(row)
         elif key.startswith(rows.CLAIM):
             claim = rows.claim(row)
+        elif key.startswith(rows.EVENT):
+            events.append(rows.event(row))
         else:
             certificates.append(rows.certificate(row))
-    return Snapshot(device, claim, tuple(certificates), versions)
+    events.sort(key=lambda event: (event.time, event.id))
+    return Snapshot(device, claim, tuple(certificates), saga, tuple(events), versions)
 
 
-def _put(known: Snapshot, row: rows.Row) -> tuple[Any, ...]:
+def _after(known: Snapshot, change: Change, claim: Claim | None, versions: dict[str, str]) -> Snapshot:
+    """What `load` would now find."""
+    certificates = {one.certificate.serial: one for one in (*known.certificates, *change.certificates)}
+    events = {one.id: one for one in (*known.outbox, *change.events) if one.id not in change.published}
+    gone = {rows.event_key(ident) for ident in change.published}
+    return Snapshot(
+        device=change.device,
+        claim=claim or known.claim,
+        certificates=tuple(certificates[serial] for serial in sorted(certificates)),
+        saga=change.saga or known.saga,
+        outbox=tuple(sorted(events.values(), key=lambda event: (event.time, event.id))),
+        versions={key: etag for key, etag in {**known.versions, **versions}.items() if key not in gone},
+    )
+
+
+def _put(known: Snapshot, row: Row) -> Operation:
     """Create a row that was not there, or replace the version that was read."""
     etag = known.versions.get(row["RowKey"])
     if etag is None:
@@ -135,19 +173,6 @@ def _put(known: Snapshot, row: rows.Row) -> tuple[Any, ...]:
     return ("update", row, {"mode": UpdateMode.REPLACE, "etag": etag, "match_condition": MatchConditions.IfNotModified})
 
 
-def _delete(known: Snapshot, row: rows.Row) -> tuple[Any, ...]:
+def _delete(known: Snapshot, row: Row) -> Operation:
     etag = known.versions.get(row["RowKey"])
     return ("delete", row, {"etag": etag, "match_condition": MatchConditions.IfNotModified})
-
-
-def _translated(error: AzureError) -> Exception:
-    """SDK errors end here."""
-    if isinstance(error, ResourceExistsError | ResourceModifiedError | ResourceNotFoundError):
-        return StaleVersionError()
-    if isinstance(error, TableTransactionError) and error.status_code in (404, 409, 412):
-        return StaleVersionError()
-    if isinstance(error, ClientAuthenticationError) or (
-        isinstance(error, HttpResponseError) and error.status_code == 403
-    ):
-        return Misconfigured("the service is not set up correctly", cause=f"the ledger refuses us: {error!r}")
-    return Unavailable("a service that is needed does not answer", retry_after=2, cause=f"ledger: {error!r}")

@@ -50,6 +50,10 @@ class Forbidden(Refusal):
     """The caller is known, or tried to be, and may not do this."""
 
 
+class IssuedWhileBlocked(Forbidden):
+    """The device was blocked while its certificate was made, which its saga must still take in."""
+
+
 class NotFound(Refusal):
     """There is no such path, label or thing."""
 

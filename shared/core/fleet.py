@@ -7,7 +7,9 @@ from typing import Literal
 
 from shared.core.certificate import Certificate
 from shared.core.identity import DeviceId
+from shared.core.lifecycle import LifecycleEvent
 from shared.core.profile import Label
+from shared.core.revocation import Saga
 
 
 class Block(Enum):
@@ -19,10 +21,22 @@ class Block(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """The device itself. `hub` is the name of the IoT Hub it was last seen in, `current` the serial known to be in use.
+class Failure:
+    """Why DPS last refused the device, from its diagnostic log."""
 
-    `issued_count` counts the certificates begun on the day `issued_on` (UTC).
+    reason: str
+    at: datetime
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The device itself.
+
+    `hub` is the name of the IoT Hub it was last seen in, `current` the serial of the certificate known to be in use,
+    `latest` that of the newest one. While they differ a rotation is open, since `rotating_since`.
+    `issued_count` counts the certificates begun on the day `issued_on` (UTC). `sequence` is the sequence number of the
+    last connection event that was taken in, `connected` what it said.
     """
 
     device_id: DeviceId
@@ -31,9 +45,18 @@ class Device:
     hub: str = ""
     current: str = ""
     latest: str = ""
+    rotating_since: datetime | None = None
     block: Block = Block.NONE
+    block_reason: str = ""
+    blocked_at: datetime | None = None
     issued_on: date | None = None
     issued_count: int = 0
+    connected: bool = False
+    sequence: str = ""
+    last_seen: datetime | None = None
+    nudged_at: datetime | None = None
+    nudges: int = 0
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +67,7 @@ class LedgerCertificate:
     label: Label
     source: Literal["est", "rest"]
     digicert_id: str = ""
-    status: Literal["issued", "revoked"] = "issued"
+    status: Literal["issued", "superseded", "revoked"] = "issued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +86,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One consistent reading of a device's partition. `versions` are the store's own marks, opaque here."""
+    """One consistent reading of a device's partition. `versions` are the store's own marks, opaque here.
+
+    `saga` is the latest one, open or done; `outbox` the lifecycle events that are not published yet.
+    """
 
     device: Device | None = None
     claim: Claim | None = None
     certificates: tuple[LedgerCertificate, ...] = ()
+    saga: Saga | None = None
+    outbox: tuple[LifecycleEvent, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
     def certificate(self, serial: str) -> LedgerCertificate | None:
@@ -84,3 +112,17 @@ class Snapshot:
             ),
             None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one step writes into a device's partition, all of it or nothing.
+
+    Certificates, saga and events are written as they are; `published` are the ids of events to take out of the outbox.
+    """
+
+    device: Device
+    certificates: tuple[LedgerCertificate, ...] = ()
+    saga: Saga | None = None
+    events: tuple[LifecycleEvent, ...] = ()
+    published: tuple[str, ...] = ()

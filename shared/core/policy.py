@@ -25,10 +25,11 @@ class FactoryDevice:
 
 @dataclass(frozen=True, slots=True)
 class IssuedDevice:
-    """Holds a certificate that this label's CA has issued, and may renew that one alone."""
+    """Holds a certificate that this label's CA has issued, and may renew that one alone, also soon after its end."""
 
     device_id: DeviceId
     certificate: x509.Certificate
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ def kind(principal: Principal) -> str:
     match principal:
         case FactoryDevice():
             return "factory certificate"
-        case IssuedDevice():
-            return "issued certificate"
+        case IssuedDevice(expired=expired):
+            return "expired issued certificate" if expired else "issued certificate"
         case PasscodeHolder():
             return "passcode"
         case _:

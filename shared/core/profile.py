@@ -114,8 +114,28 @@ class IndividualEnrollment:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewalRules:
+    """How devices are brought to renew, and what becomes of the old certificate.
+
+    `direct_method` is the name of the method to call, empty for the desired property alone. `grace_hours`: how long
+    the old certificate stays without proof that the new one is in use. `accept_expired_days`: how long after its end
+    an issued certificate still renews itself at simplereenroll; 0 never.
+    """
+
+    direct_method: str = ""
+    grace_hours: int = 24
+    accept_expired_days: int = 0
+    nudge_every_hours: int = 24
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
-    """One label. `renewal_point` is a share of the lifetime; `daily_limit` counts certificates per device and day."""
+    """One label. `renewal_point` is a share of the lifetime; `daily_limit` counts certificates per device and day.
+
+    `hub_weights` belong to `hubs` one by one (weighted allocation; empty otherwise). `maximum_age_days` is the age
+    beyond which a certificate does not register any more, 0 for no such rule. `deleted_devices` says what the deletion
+    of a hub identity means. `crl_urls` are the CRLs of the label's issuing CAs; no other address is ever asked.
+    """
 
     label: Label
     upstream: Upstream
@@ -125,11 +145,16 @@ class Profile:
     request: RequestRules
     dps: GroupEnrollment | IndividualEnrollment
     hubs: tuple[str, ...]
-    allocation: Literal["hashed"]
+    allocation: Literal["hashed", "weighted", "static", "stay"]
     renewal_point: float
     daily_limit: int
     unknown_devices: Literal["accept", "manifest"]
     base64_lines: bool
+    hub_weights: tuple[int, ...] = ()
+    maximum_age_days: int = 0
+    renewal: RenewalRules = RenewalRules()
+    deleted_devices: Literal["revoke", "ignore"] = "ignore"
+    crl_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

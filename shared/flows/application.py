@@ -3,10 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared.flows.announce import Announce
 from shared.flows.enroll import Enroll
+from shared.flows.operate import Operate
 from shared.flows.ports import Secrets
 from shared.flows.provision import Provision
 from shared.flows.ready import Ready
+from shared.flows.renew import Renew
+from shared.flows.revocation_sync import RevocationSync
+from shared.flows.revoke import Revoke
+from shared.flows.rotate import Rotate
+from shared.flows.survey import Survey
+from shared.flows.sweep import Sweep
+from shared.flows.trust_reconcile import TrustReconcile
 
 
 @dataclass(frozen=True)
@@ -14,13 +23,24 @@ class Application:
     """`client_certificate_header` is empty when no front end is known to remove a client's own copy of it.
 
     `front_end_secret_name` names the secret by which such a front end proves itself, or is empty where nothing else
-    can reach the app. `seconds` measures durations.
+    can reach the app. `platform_authenticates` says that App Service signs operators in and vouches for their names.
+    `seconds` measures durations.
     """
 
     enroll: Enroll
     provision: Provision
+    rotate: Rotate
+    revoke: Revoke
+    renew: Renew
+    announce: Announce
+    sweep: Sweep
+    revocation_sync: RevocationSync
+    trust_reconcile: TrustReconcile
+    operate: Operate
+    survey: Survey
     secrets: Secrets
     client_certificate_header: str
     front_end_secret_name: str
+    platform_authenticates: bool
     ready: Ready
     seconds: Callable[[], float]

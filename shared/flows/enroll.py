@@ -1,8 +1,10 @@
 """Birth and renewal over EST: authenticate the device, apply the label's profile, issue once, return the leaf."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from cryptography import x509
 
@@ -10,7 +12,15 @@ from shared.core import basic, client_certificate, csr, est
 from shared.core.certificate import certificate, serial_hex
 from shared.core.client_certificate import NotTrusted
 from shared.core.csr import SigningRequest
-from shared.core.errors import Forbidden, NotFound, OutcomeUnknown, Refusal, Unauthenticated
+from shared.core.errors import (
+    Forbidden,
+    IssuedWhileBlocked,
+    NotFound,
+    OutcomeUnknown,
+    Refusal,
+    Unauthenticated,
+    Unavailable,
+)
 from shared.core.est import Operation
 from shared.core.fleet import LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
@@ -27,7 +37,7 @@ from shared.core.policy import (
 from shared.core.profile import IndividualEnrollment, Label, Passcode, Profile, Profiles
 from shared.flows.once import Once, Order
 from shared.flows.ports import Clock, Pending, Secrets, Upstream
-from shared.flows.provision import Provision
+from shared.flows.rotate import Rotate
 from shared.flows.trust import Chains
 
 # The device's own limit is 30 s (aziot-identityd), with cacerts on the same clock.
@@ -80,7 +90,7 @@ class Enroll:
     chains: Chains
     upstreams: Mapping[Label, Upstream]
     once: Once
-    provision: Provision
+    rotate: Rotate
     clock: Clock
 
     def profile(self, label: Label) -> Profile:
@@ -99,7 +109,7 @@ class Enroll:
         profile, asked = self.profile(label), DeviceId("")
         try:
             async with asyncio.timeout(BUDGET_SECONDS):
-                principal = await self.authenticate(profile, submission.presented)
+                principal = await self.authenticate(profile, submission.presented, submission.operation)
                 est.check_media(submission.content_type, submission.content_encoding)
                 request = csr.parse(csr.decode_body(submission.body))
                 await self.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
@@ -127,16 +137,23 @@ class Enroll:
 
         known = await self.once.ledger.load(asked, key)
         renewed = admit(known)
-        digicert_id = renewed.digicert_id if renewed else ""
-        order = Order(asked, profile, request, key, admit, renews=digicert_id, presented=presented)
-        outcome = await self.once.issue(order, known, self.upstreams[profile.label])
+        renews = renewed.digicert_id if renewed else ""
+        order = Order(asked, profile, request, key, admit, renews, presented)
+        try:
+            outcome = await self.once.issue(order, known, self.upstreams[profile.label])
+        except IssuedWhileBlocked:
+            with contextlib.suppress(Unavailable):  # then the next look at the saga finds the certificate
+                await self.rotate.work.saga(asked)
+            raise
         if isinstance(outcome, Pending):
             return Waiting(asked, principal, outcome.retry_after)
-        if isinstance(profile.dps, IndividualEnrollment):
-            await self.provision.place_soon(asked, profile, outcome.certificate, _in_use(principal, known, renewed))
+        shown = _presented(principal, known, profile)
+        if shown or known.certificates or isinstance(profile.dps, IndividualEnrollment):
+            # The first certificate of a group's device takes nothing's place, and costs no other call.
+            await self.rotate.begin(asked, profile, shown)
         return Enrolled(asked, principal, outcome)
 
-    async def authenticate(self, profile: Profile, presented: Presented) -> Principal:
+    async def authenticate(self, profile: Profile, presented: Presented, operation: Operation) -> Principal:
         """Who asks. Raises Malformed, Unauthenticated, Forbidden.
 
         A trusted certificate decides; a password that came with it must be right too. Without one, the password.
@@ -150,6 +167,7 @@ class Enroll:
                 principal = await self._by_certificate(profile, leaf)
             except NotTrusted as error:
                 refused = error
+                principal = await self._late(profile, leaf, operation) if error.expired else None
         if presented.authorization and passcode is not None:
             holder = await self._by_passcode(passcode, presented.authorization)
             return principal or holder
@@ -183,6 +201,22 @@ class Enroll:
                 return IssuedDevice(client_certificate.device_named(leaf, "subject.common_name"), leaf)
         raise refused
 
+    async def _late(self, profile: Profile, leaf: x509.Certificate, operation: Operation) -> IssuedDevice | None:
+        """The holder of a certificate of ours that ended a few days ago, where the profile lets it renew itself.
+
+        A deviation from RFC 7030 §3.3.2, off by default: at simplereenroll alone, for a bounded time, never when the
+        ledger holds it as revoked (the policy looks), and on the audit record as what it is.
+        """
+        grace = timedelta(days=profile.renewal.accept_expired_days)
+        end = leaf.not_valid_after_utc
+        if operation is not Operation.SIMPLEREENROLL or self.clock() > end + grace:
+            return None
+        try:
+            client_certificate.verify(leaf, await self.chains.issuing(profile.label), end)
+        except NotTrusted:
+            return None
+        return IssuedDevice(client_certificate.device_named(leaf, "subject.common_name"), leaf, expired=True)
+
     async def _by_passcode(self, passcode: Passcode, authorization: str) -> PasscodeHolder:
         given = basic.parse(authorization)
         if not basic.matches(given, await self.secrets.get(passcode.secret)):
@@ -190,10 +224,9 @@ class Enroll:
         return PasscodeHolder(given.user.decode(errors="replace"))
 
 
-def _in_use(principal: Principal, known: Snapshot, renewed: LedgerCertificate | None) -> str:
-    """The thumbprint of the certificate that the device surely uses or, as far as is known, does; or empty."""
-    if isinstance(principal, IssuedDevice):
-        return certificate(principal.certificate).thumbprint
-    current = known.certificate(known.device.current) if known.device else None
-    held = current or renewed
-    return held.certificate.thumbprint if held else ""
+def _presented(principal: Principal, known: Snapshot, profile: Profile) -> LedgerCertificate | None:
+    """The certificate of ours that the device came with, also when the ledger has forgotten it."""
+    if not isinstance(principal, IssuedDevice):
+        return None
+    forgotten = LedgerCertificate(certificate(principal.certificate), profile.label, source="est")
+    return known.certificate(forgotten.certificate.serial) or forgotten

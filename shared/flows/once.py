@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.core import issuance
 from shared.core.certificate import certificate, check_issued, serial_hex
 from shared.core.csr import SigningRequest
-from shared.core.errors import Forbidden, OutcomeUnknown, Refusal, Throttled, Unavailable, UpstreamRefused
+from shared.core.errors import IssuedWhileBlocked, OutcomeUnknown, Refusal, Throttled, Unavailable, UpstreamRefused
 from shared.core.fleet import Block, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import Profile, RestUpstream
+from shared.flows.issuers import Issuers
 from shared.flows.ports import Answer, Clock, Ledger, Pause, Pending, StaleVersionError, Upstream
 from shared.flows.trust import Chains
 
@@ -70,6 +72,7 @@ class Once:
 
     ledger: Ledger
     chains: Chains
+    issuers: Issuers
     clock: Clock
     pause: Pause
 
@@ -169,6 +172,7 @@ class Once:
         try:
             leaf = check_issued(answer.certificates, order.request, self.clock())
             await self.chains.check_issuer(order.profile.label, leaf)
+            await self.issuers.note(certificate(leaf))
         except UpstreamRefused:
             await self._leave(order, claimed, None)
             raise
@@ -189,17 +193,19 @@ class Once:
         due = issued.certificate.renewal_due(order.profile.renewal_point).date()
         claim = replace(claimed.claim, state="issued", serial=serial)
         for attempt in range(_RECORD_ATTEMPTS):
-            current = order.presented or device.current  # who has just proven a certificate uses it
-            updated = replace(device, label=order.profile.label, current=current, latest=serial)
+            newest = replace(device, label=order.profile.label)
+            change = issuance.change(known, newest, issued, order.presented, self.clock())
             try:
-                await self.ledger.record(known, updated, claim, issued, due)
+                await self.ledger.record(known, claim, change, due)
             except StaleVersionError:
                 await self.pause(_WAIT * attempt)  # of several orders for one device one gets through each time
                 known = await self.ledger.load(order.device_id, order.claim_key)
                 device = known.device or device
                 continue
-            if updated.block is not Block.NONE:
-                raise Forbidden("the device is blocked")  # meanwhile; the record lets its revocation be made up for
+            if device.block is not Block.NONE:
+                raise IssuedWhileBlocked(
+                    "the device is blocked"
+                )  # meanwhile; the record lets its revocation be made up for
             return issued
         await self._doubt(order, claimed)
         raise Unavailable("the device's record is changing too fast; try again", retry_after=5)

@@ -1,22 +1,31 @@
-"""How a device reaches its IoT Hub: the allocation DPS asks for, its individual enrollment, its first appearance."""
+"""How a device reaches its IoT Hub, and what happens to it there: DPS asks which one, and the hub tells the rest.
 
-import asyncio
-from collections.abc import Mapping, Sequence
+Events come at least once, in any order, hours late: none is believed, what they point at is read, and the ledger's
+state decides. An event of something that has changed since leaves it alone.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
 
-from shared.core.allocation import Registration, check_admitted, choose_hub
-from shared.core.certificate import Certificate
-from shared.core.errors import Forbidden, Misconfigured, Unavailable
-from shared.core.fleet import Block, Device, Snapshot
+from shared.core.allocation import Allocation, Registration, check_admitted, choose, initial_twin
+from shared.core.errors import Conflict, Misconfigured, Unavailable
+from shared.core.events import DpsFailure
+from shared.core.fleet import Block, Change, Device, Snapshot
 from shared.core.identity import DeviceId
-from shared.core.profile import GroupEnrollment, IndividualEnrollment, Profile, Profiles
-from shared.core.rotation import Slots, slot_for
-from shared.flows.ports import Enrollments, HubIdentity, Hubs, Ledger, StaleVersionError, Work
+from shared.core.profile import GroupEnrollment, Profile, Profiles
+from shared.core.revocation import Reason
+from shared.flows.ports import Clock, Enrollments, Hubs, Ledger, StaleVersionError, Work
+from shared.flows.revoke import Revoke
+from shared.flows.rotate import Rotate
 
-# What a device waits for DPS at most; afterwards the settle queue finishes, for which it waits a little too.
-PLACE_SECONDS = 6.0
-QUEUE_SECONDS = 4.0
-_ATTEMPTS = 4
+# DPS writes the hub after its webhook was answered; by then it has surely done so.
+REGISTERED_SECONDS = 15
+_ATTEMPTS = 5
+
+# What became of an event. What is not ours is acknowledged and counted.
+type Outcome = Literal["Done", "LeftAlone", "UnknownDevice"]
 
 
 @dataclass(frozen=True)
@@ -26,27 +35,45 @@ class Provision:
     profiles: Profiles
     hub_hosts: Mapping[str, str]
     ledger: Ledger
-    enrollments: Enrollments
     hubs: Hubs
+    enrollments: Enrollments
+    rotate: Rotate
+    revoke: Revoke
     work: Work
+    clock: Clock
 
-    async def allocate(self, registration: Registration) -> str:
-        """The host name of the device's hub. Raises Forbidden for a device not let in, Misconfigured without a hub.
+    async def allocate(self, registration: Registration) -> Allocation:
+        """The device's hub. Raises Forbidden for a device not let in, Misconfigured without a hub, Unavailable.
 
         Answered from the ledger alone: DPS waits, and says nowhere for how long.
         """
         known = await self.ledger.load(registration.device_id)
-        check_admitted(known, registration.thumbprint)
         profile = self._profile(known.device, registration.enrollment_group)
-        if known.device is None and profile.unknown_devices == "manifest":
-            raise Forbidden("the device is not on the manifest of its label")
-        candidates = self._linked(profile.hubs, registration.linked_hubs)
+        check_admitted(known, profile, registration.thumbprint, self.clock())
+        linked = {host.lower(): host for host in registration.linked_hubs}
+        hosts = {name: linked.get(self.hub_hosts.get(name, "").lower(), "") for name in profile.hubs}
+        candidates = {name: host for name, host in hosts.items() if host}
         if not candidates:
             raise Misconfigured(
                 "no hub of the profile is linked",
                 cause=f"{profile.label}: profile has {profile.hubs}, DPS links {registration.linked_hubs}",
             )
-        return choose_hub(registration.device_id, candidates)
+        await self._registering(known, registration)
+        host = choose(profile, registration.device_id, candidates, registration.current_hub)
+        return Allocation(host, initial_twin(known, registration.thumbprint), bool(registration.current_hub))
+
+    async def _registering(self, known: Snapshot, registration: Registration) -> None:
+        """DPS is about to write the presented certificate into both slots of the hub: look at them afterwards.
+
+        That it was presented proves nothing yet. Azure's client keeps its old certificate when DPS does not let the new
+        one in (aziot-identityd registers with it before it commits), and DPS may fail after this answer.
+        """
+        device, presented = known.device, known.by_thumbprint(registration.thumbprint)
+        if device is None or not device.current:
+            return  # its first time, or an event is still to come: DeviceCreated binds it
+        used = presented.certificate.serial if presented else device.current
+        if device.current != device.latest or used != device.current:
+            await self.work.settle(device.device_id, device.label, REGISTERED_SECONDS)
 
     def _profile(self, device: Device | None, group: str) -> Profile:
         """The device's own profile, or else the one of its enrollment group, or else the default one."""
@@ -56,85 +83,150 @@ class Provision:
         of_group = (one for one in by_label.values() if one.dps == GroupEnrollment(group))
         return next(of_group, by_label[self.profiles.default])
 
-    def _linked(self, names: Sequence[str], linked: Sequence[str]) -> list[str]:
-        hosts = {host.lower(): host for host in linked}
-        wanted = (self.hub_hosts.get(name, "").lower() for name in names)
-        return [hosts[host] for host in wanted if host in hosts]
-
-    async def place_soon(self, device: DeviceId, profile: Profile, new: Certificate, in_use: str) -> None:
-        """Put a new certificate into the device's individual enrollment now, or leave it to the settle queue.
-
-        `in_use` is the thumbprint of the certificate that the device uses, or empty. Raises Unavailable.
-        """
-        try:
-            async with asyncio.timeout(PLACE_SECONDS):
-                await self.place(device, profile, new, in_use)
-        except (TimeoutError, Unavailable):
-            await self._settle_later(device, profile)
-
-    async def _settle_later(self, device: DeviceId, profile: Profile) -> None:
-        try:
-            async with asyncio.timeout(QUEUE_SECONDS):
-                await self.work.settle(device, profile.label)
-        except TimeoutError as error:
-            text = "the device cannot be enrolled in DPS now; send the same request again"
-            raise Unavailable(text, retry_after=5, cause="neither DPS nor the settle queue answers") from error
-
-    async def place(self, device: DeviceId, profile: Profile, new: Certificate, in_use: str) -> None:
-        """The certificate stands in the enrollment, and so does the one in use. Raises Unavailable."""
-        hosts = [self.hub_hosts[name] for name in profile.hubs]
-        for _ in range(_ATTEMPTS):
-            found = await self.enrollments.read(device)
-            slot = slot_for(new, found.slots if found else Slots(), in_use)
-            if slot is None:
-                return
-            try:
-                await self.enrollments.put(device, choose_hub(device, hosts), slot, new, found)
-            except StaleVersionError:
-                continue
-            return
-        raise Unavailable("the enrollment is changing too fast", retry_after=5)
-
-    async def settle(self, device: DeviceId, label: str) -> None:
-        """What the settle queue asks for: the latest certificate stands in the enrollment. Raises Unavailable."""
-        known = await self.ledger.load(device)
-        profile = self.profiles.by_label.get(label)
-        if profile is None or known.device is None or not isinstance(profile.dps, IndividualEnrollment):
-            return  # the profile has changed since, or the device is gone: there is nothing left to do
-        latest, in_use = known.certificate(known.device.latest), known.certificate(known.device.current)
-        if latest is None or latest.status == "revoked" or known.device.block is not Block.NONE:
-            return  # an enrollment made now would let the device in again
-        await self.place(device, profile, latest.certificate, in_use.certificate.thumbprint if in_use else "")
-
-    async def device_created(self, hub: str, device: DeviceId) -> bool:
-        """A hub has a new identity: bind hub and certificate. False when the device is not one of ours.
+    async def device_created(self, hub: str, device: DeviceId) -> Outcome:
+        """A hub has a new identity: bind hub and certificate, tag the twin, let a newer certificate in.
 
         The event's twin is a default and tells nothing, so the registry is read. Safe to repeat, in any order.
         """
+        name = self._spelled(hub)
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
-            if known.device is None or known.device.device_id != device:
-                return False
-            identity = await self.hubs.identity(hub, device)
-            bound = _bound(known, known.device, self._spelled(hub), identity)
-            if bound == known.device:
-                return True
+            before = known.device
+            if before is None or before.device_id != device:
+                return "UnknownDevice"  # the hub's ids differ by case
+            if await self.hubs.identity(name, device) is None or not await self._is_its_hub(before, name):
+                return "LeftAlone"  # it has moved on since
+            after = before if before.hub == name else replace(before, hub=name, connected=False, sequence="")
             try:
-                await self.ledger.save(known, bound)
+                await self._commit(known, before, after)
             except StaleVersionError:
                 continue
-            return True
-        raise Unavailable("the device's record is changing too fast", retry_after=5)
+            await self.rotate.settle(device, before.label)
+            return "Done"
+        raise _changing()
+
+    async def _is_its_hub(self, device: Device, hub: str) -> bool:
+        """Whether the device belongs into the hub. Where the ledger says another one, DPS has the last word."""
+        return device.hub in ("", hub) or await self._was_last_in(device.device_id, hub)
+
+    async def device_connected(
+        self, hub: str, device: DeviceId, sequence: str, at: datetime, *, connected: bool
+    ) -> Outcome:
+        """The device has connected to its hub, or gone.
+
+        A device that reports the serial of its newest certificate in its twin has proven it.
+        """
+        name = self._spelled(hub)
+        for _ in range(_ATTEMPTS):
+            known = await self.ledger.load(device)
+            if known.device is not None and known.device.hub != name:
+                bound = await self.device_created(name, device)  # that event is to come, or this one is out of date
+                if bound != "Done":
+                    return bound
+                known = await self.ledger.load(device)
+            before = known.device
+            if before is None or before.device_id != device:
+                return "UnknownDevice"
+            if sequence < before.sequence:
+                return "LeftAlone"
+            seen = max(at, before.last_seen) if before.last_seen else at
+            after = replace(before, connected=connected, sequence=sequence, last_seen=seen)
+            try:
+                await self._commit(known, before, after)
+            except StaleVersionError:
+                continue
+            if connected and after.current != after.latest:
+                await self._look_closer(after)
+            return "Done"
+        raise _changing()
+
+    async def _look_closer(self, device: Device) -> None:
+        """Which certificate the device uses: by what it reports, or by what DPS has written into its hub."""
+        serial = await self.hubs.reported_serial(device.hub, device.device_id)
+        if serial and serial == device.latest:
+            await self.rotate.proven(device.device_id, serial)
+        else:
+            await self.rotate.check(device.device_id, device.label)
+
+    async def device_deleted(self, hub: str, device: DeviceId, at: datetime) -> Outcome:
+        """A hub has lost an identity.
+
+        A device that moved to another hub, or was made again, is left alone; else the profile says what it means.
+        """
+        name = self._spelled(hub)
+        for _ in range(_ATTEMPTS):
+            known = await self.ledger.load(device)
+            before = known.device
+            if before is None or before.device_id != device:
+                return "UnknownDevice"
+            if before.block is Block.REVOKED or before.hub not in ("", name):
+                return "LeftAlone"
+            if await self.hubs.identity(name, device) is not None or not await self._was_last_in(device, name):
+                return "LeftAlone"
+            profile = self.profiles.by_label.get(before.label)
+            if profile is not None and profile.deleted_devices == "revoke":
+                await self._revoke(name, device, at)
+                return "Done"
+            try:
+                await self._commit(known, before, replace(before, hub="", connected=False, sequence=""))
+            except StaleVersionError:
+                continue
+            return "Done"
+        raise _changing()
+
+    async def _was_last_in(self, device: DeviceId, hub: str) -> bool:
+        """False when DPS has assigned the device to another hub since. Its record outlives the hub's identity."""
+        host = await self.enrollments.registration(device)
+        return host is None or host.lower() == self.hub_hosts.get(hub, "").lower()
+
+    async def _revoke(self, hub: str, device: DeviceId, at: datetime) -> None:
+        """The same event again asks for the same saga."""
+        why, comment = Reason.CESSATION_OF_OPERATION, f"the identity was deleted from {hub}"
+        ident = f"deleted-{hub}-{at:%Y%m%dT%H%M%S%f}"
+        try:
+            await self.revoke.begin(device, "revoke", why, caller="IoT Hub", comment=comment, saga_id=ident)
+        except Conflict:
+            return  # another request has done it meanwhile
+
+    async def dps_failure(self, record: DpsFailure) -> Outcome:
+        """DPS refused the device: why, when and from where."""
+        for _ in range(_ATTEMPTS):
+            known = await self.ledger.load(record.device_id)
+            before = known.device
+            if before is None:
+                return "UnknownDevice"
+            if before.failure is not None and before.failure.at >= record.failure.at:
+                return "LeftAlone"
+            try:
+                await self._commit(known, before, replace(before, failure=record.failure))
+            except StaleVersionError:
+                continue
+            return "Done"
+        raise _changing()
+
+    async def dps_registered(self, device: DeviceId) -> Outcome:
+        """DPS has registered the device, first or again: see where, and which certificate it wrote there."""
+        known = await self.ledger.load(device)
+        found = known.device
+        if found is None:
+            return "UnknownDevice"
+        host = await self.enrollments.registration(found.device_id)
+        hub = next((name for name, one in self.hub_hosts.items() if host and one.lower() == host.lower()), "")
+        if hub and hub != found.hub:
+            return await self.device_created(hub, found.device_id)
+        if found.current == found.latest:
+            return "LeftAlone"
+        await self.rotate.settle(found.device_id, found.label)
+        return "Done"
+
+    async def _commit(self, known: Snapshot, before: Device, after: Device) -> None:
+        if after != before:
+            await self.ledger.commit(known, Change(after))
 
     def _spelled(self, hub: str) -> str:
         """The hub's name as the profiles have it: Event Grid writes some in capitals."""
         return next((name for name in self.hub_hosts if name.lower() == hub.lower()), hub)
 
 
-def _bound(known: Snapshot, device: Device, hub: str, identity: HubIdentity | None) -> Device:
-    """The device with its hub, and with the certificate that the hub lets in; unchanged when it has moved on."""
-    if identity is None:
-        return device
-    held = (known.by_thumbprint(thumbprint) for thumbprint in identity.thumbprints if thumbprint)
-    certificate = next((one for one in held if one is not None), None)
-    return replace(device, hub=hub, current=certificate.certificate.serial if certificate else device.current)
+def _changing() -> Unavailable:
+    return Unavailable("the device's record is changing too fast; try again", retry_after=5)

@@ -21,6 +21,7 @@ from shared.core.profile import (
     IndividualEnrollment,
     PasscodeUpstream,
     Profiles,
+    RenewalRules,
     RestUpstream,
 )
 from shared.profiles import load
@@ -92,6 +93,22 @@ def test_the_file_that_ships_with_the_app_is_right() -> None:
     assert shipped.by_label[shipped.default].authentication.passcode is not None
 
 
+def test_the_later_life_of_a_device_has_defaults_that_take_nothing_away(tmp_path: Path) -> None:
+    content = sandbox_content()
+    for key in ("renewal", "allocation", "deleted_devices", "maximum_age_days"):
+        content["profiles"]["est"].pop(key, None)
+    found = good(tmp_path, content).by_label["est"]
+    assert found.renewal == RenewalRules(direct_method="", grace_hours=24, accept_expired_days=0, nudge_every_hours=24)
+    assert (found.allocation, found.hub_weights) == ("hashed", ())
+    assert (found.maximum_age_days, found.deleted_devices) == (0, "ignore")
+
+
+def test_hubs_may_have_weights(tmp_path: Path) -> None:
+    content = sandbox_content()
+    content["profiles"]["est"] |= {"hubs": ["hub-a", "hub-b"], "allocation": "weighted", "hub_weights": [0, 3]}
+    assert good(tmp_path, content).by_label["est"].hub_weights == (0, 3)
+
+
 def test_a_chain_may_stand_in_a_file(tmp_path: Path) -> None:
     content = sandbox_content()
     content["profiles"]["rest"]["ca"] = {"source": "file", "path": "chain.pem"}
@@ -111,6 +128,19 @@ CASES: list[tuple[str, Any, str]] = [
     ("profiles.est.renewal_point", 1, "profiles.est.renewal_point: must be between 0.1 and 0.95 of the lifetime"),
     ("profiles.est.renewal_point", "80%", "profiles.est.renewal_point: must be a number"),
     ("profiles.est.allocation", "random", "profiles.est.allocation: 'random' is not one of"),
+    ("profiles.est.allocation", "weighted", "profiles.est.hub_weights: must hold one weight for each hub"),
+    ("profiles.est.hub_weights", [1], "profiles.est.hub_weights: must hold one weight for each hub"),
+    ("profiles.est.hub_weights", [-1, 2], "profiles.est.hub_weights: must be whole numbers from 0 up"),
+    ("profiles.est.hub_weights", [True, 2], "profiles.est.hub_weights: must be whole numbers from 0 up"),
+    ("profiles.est.hub_weights", [0, 0], "profiles.est.hub_weights: must be whole numbers from 0 up, and not all"),
+    ("profiles.est.maximum_age_days", -1, "profiles.est.maximum_age_days: must be at least 0"),
+    ("profiles.est.deleted_devices", "forget", "profiles.est.deleted_devices: 'forget' is not one of revoke, ignore"),
+    ("profiles.est.renewal", 1, "profiles.est.renewal: must be a table"),
+    ("profiles.est.renewal", {"grace_hours": -1}, "profiles.est.renewal.grace_hours: must be at least 0"),
+    ("profiles.est.renewal", {"accept_expired_days": "1"}, "profiles.est.renewal.accept_expired_days: must be a whole"),
+    ("profiles.est.renewal", {"nudge_every_hours": 0}, "profiles.est.renewal.nudge_every_hours: must be at least 1"),
+    ("profiles.est.renewal", {"direct_method": 1}, "profiles.est.renewal.direct_method: must be a string"),
+    ("profiles.est.renewal", {"point": 0.8}, "profiles.est.renewal.point: is not known here"),
     ("profiles.est.unknown_devices", "deny", "profiles.est.unknown_devices: 'deny' is not one of accept, manifest"),
     ("profiles.est.surprise", 1, "profiles.est.surprise: is not known here"),
     ("profiles.est.upstream.protocol", "scep", "profiles.est.upstream.protocol: 'scep' is not one of est, rest"),

@@ -14,6 +14,7 @@ GOOD = {
     "KEY_VAULT_URL": "https://vault.vault.azure.net/",
     "STORAGE__tableServiceUri": "https://account.table.core.windows.net",
     "STORAGE__queueServiceUri": "https://account.queue.core.windows.net",
+    "EVENT_TOPIC_URL": "https://topic.westeurope-1.eventgrid.azure.net/api/events",
     "DPS_HOST": "dps.azure-devices-provisioning.net",
     "IOT_HUBS": "hub-1=hub-1.azure-devices.net, hub-2=hub-2.azure-devices.net",
 }
@@ -46,6 +47,8 @@ def test_each_missing_setting_is_named(name: str) -> None:
         ("IOT_HUBS", "hub-1"),
         ("IOT_HUBS", "hub-1=https://hub-1.example"),
         ("FRONT_END_SECRET_NAME", "front-end"),
+        ("NUDGES_PER_MINUTE", "0"),
+        ("NUDGES_PER_MINUTE", "many"),
     ],
 )
 def test_each_wrong_setting_is_named(name: str, value: str) -> None:

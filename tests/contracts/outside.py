@@ -21,9 +21,11 @@ from shared.adapters.iot_hub import IotHubs
 from shared.adapters.key_vault import KeyVault
 from shared.adapters.ledger_table import TableLedger
 from shared.adapters.queues import StorageQueues
+from shared.adapters.tables import Tables
 from shared.core.profile import Profiles
 from shared.settings import Settings
-from shared.wiring import Connections, transport
+from shared.wiring import transport
+from shared.wiring.digicert_one import Connections
 from tests.conftest import Running
 
 _QUICK: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.05, "connection_timeout": 3, "read_timeout": 6}
@@ -90,7 +92,7 @@ async def adapters(sandbox: Running) -> AsyncIterator[Outside]:
         ]
         http = await stack.enter_async_context(digicert.client(tls.context()))
         key_vault = KeyVault(secret_client, time.monotonic)
-        connections = Connections(key_vault, http)
+        connections = Connections(key_vault, http, transport)
         stack.push_async_callback(_close, connections)
 
         async def token() -> str:
@@ -103,8 +105,8 @@ async def adapters(sandbox: Running) -> AsyncIterator[Outside]:
             known,
             dict(settings.hub_hosts),
             key_vault,
-            TableLedger(tables[0]),
-            TableLedger(tables[1]),
+            TableLedger(Tables(tables[0])),
+            TableLedger(Tables(tables[1])),
             StorageQueues(queues[0]),
             StorageQueues(queues[1]),
             DpsEnrollments(transport(), http, settings.dps_host, token),

@@ -10,8 +10,8 @@ from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
 from shared.flows.ports import Work
 from tests.contracts.outside import Outside
-from tests.fakes.azure import FakeWork
 from tests.fakes.calls import Calls
+from tests.fakes.work import FakeWork
 
 pytestmark = pytest.mark.anyio
 

@@ -16,6 +16,7 @@ from shared.core.profile import (
     Passcode,
     PasscodeUpstream,
     Profile,
+    RenewalRules,
     RequestRules,
 )
 from tests.core.making import DEVICE, NOW
@@ -38,6 +39,10 @@ PROFILE = Profile(
     dps=GroupEnrollment("group"),
     hubs=("hub-1",),
     allocation="hashed",
+    hub_weights=(),
+    maximum_age_days=0,
+    renewal=RenewalRules(direct_method="", grace_hours=24, accept_expired_days=0, nudge_every_hours=24),
+    deleted_devices="ignore",
     renewal_point=0.8,
     daily_limit=10,
     unknown_devices="accept",
@@ -51,7 +56,7 @@ def with_passcode(existing_devices: Literal["accept", "refuse"] | None) -> Profi
 
 
 def ledger_certificate(
-    leaf: x509.Certificate, status: Literal["issued", "revoked"] = "issued", digicert_id: str = "id"
+    leaf: x509.Certificate, status: Literal["issued", "superseded", "revoked"] = "issued", digicert_id: str = "id"
 ) -> LedgerCertificate:
     return LedgerCertificate(certificate(leaf), "devices", "est", digicert_id, status)
 

@@ -39,7 +39,7 @@ def bound(site: Site, name: str, times: int = 1) -> bool:
     """The hub's event has reached the ledger: hub and certificate belong together now."""
 
     def look() -> bool:
-        return [record["outcome"] for record in told(site, "device_created", name)].count("Bound") >= times
+        return [record["outcome"] for record in told(site, "hub_event", name)].count("Done") >= times
 
     return eventually(look)
 

@@ -2,17 +2,20 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import date
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import assert_never
 
-from shared.core.fleet import Claim, Device, LedgerCertificate, Snapshot
+from shared.core.fleet import Change, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId, RegistrationKey, registration_key
-from shared.flows.ports import StaleVersionError
+from shared.core.lifecycle import LifecycleEvent
+from shared.core.revocation import Saga
+from shared.flows.ports import StaleVersionError, Unfinished
 from tests.fakes.calls import Calls
+from tests.fakes.clock import START
 
-type Value = Device | Claim | LedgerCertificate
+type Value = Device | Claim | LedgerCertificate | Saga | LifecycleEvent
 
 DEVICE = "device"
 
@@ -25,30 +28,44 @@ def _key(value: Value) -> str:
             return f"claim-{key}"
         case LedgerCertificate(certificate=certificate):
             return f"cert-{certificate.serial}"
+        case Saga():
+            return "saga"
+        case LifecycleEvent(id=ident):
+            return f"event-{ident}"
         case _:
             assert_never(value)
 
 
 @dataclass
 class FakeLedger:
-    """`due` and `thumbprints` are the index rows; `rows` are all partitions, each row with its version."""
+    """`rows` are all partitions, each row with its version; the rest are the index tables.
+
+    `hints` hold when each was written, by `clock`. tests/fakes/index.py has the ports over the index tables.
+    """
 
     calls: Calls = field(default_factory=Calls)
+    clock: Callable[[], datetime] = lambda: START
     rows: defaultdict[RegistrationKey, dict[str, tuple[str, Value]]] = field(default_factory=lambda: defaultdict(dict))
     due: dict[tuple[date, str], DeviceId] = field(default_factory=dict)
     thumbprints: dict[str, DeviceId] = field(default_factory=dict)
+    thumbprints_sha1: dict[str, DeviceId] = field(default_factory=dict)
+    serials: dict[str, DeviceId] = field(default_factory=dict)
+    hints: dict[tuple[Unfinished, RegistrationKey], tuple[DeviceId, datetime]] = field(default_factory=dict)
     _versions: Iterator[int] = field(default_factory=itertools.count)
 
     async def load(self, device: DeviceId, claim_key: str = "") -> Snapshot:
         async with self.calls.to("ledger.load"):
             return self.read(device, claim_key)
 
+    async def past_saga(self, device: DeviceId, ident: str) -> Saga | None:
+        async with self.calls.to("ledger.past_saga"):
+            _, found = self.rows[registration_key(device)].get(f"saga-{ident}", ("", None))
+            return found if isinstance(found, Saga) else None
+
     async def claim(self, known: Snapshot, device: Device, claim: Claim) -> Snapshot:
         async with self.calls.to("ledger.claim"):
             self._write(known, device, claim)
-            partition = self.rows[registration_key(device.device_id)]
-            versions = {key: partition[key][0] for key in (_key(device), _key(claim))}
-            return replace(known, device=device, claim=claim, versions={**known.versions, **versions})
+            return self.read(device.device_id, claim.key)
 
     async def release(self, known: Snapshot, device: Device) -> None:
         async with self.calls.to("ledger.release"):
@@ -57,38 +74,75 @@ class FakeLedger:
             if known.claim is not None:
                 del self.rows[registration_key(device.device_id)][_key(known.claim)]
 
-    async def record(
-        self, known: Snapshot, device: Device, claim: Claim, certificate: LedgerCertificate, due: date
-    ) -> None:
+    async def record(self, known: Snapshot, claim: Claim, change: Change, due: date) -> Snapshot:
         async with self.calls.to("ledger.record"):
-            self.due[due, certificate.certificate.serial] = device.device_id
-            self.thumbprints[certificate.certificate.thumbprint] = device.device_id
-            self._write(known, device, claim)
-            self.put(device.device_id, certificate)
+            owner = change.device.device_id
+            self._hint(known, change)
+            for kept in change.certificates:
+                self.due[due, kept.certificate.serial] = owner
+                self.thumbprints[kept.certificate.thumbprint] = owner
+                self.thumbprints_sha1[kept.certificate.thumbprint_sha1] = owner
+                self.serials[kept.certificate.serial] = owner
+            self._change(known, change, claim)
+            return self.read(owner, claim.key)
 
-    async def save(self, known: Snapshot, device: Device) -> None:
-        async with self.calls.to("ledger.save"):
-            self._write(known, device)
+    async def commit(self, known: Snapshot, change: Change) -> Snapshot:
+        async with self.calls.to("ledger.commit"):
+            self._hint(known, change)
+            self._change(known, change)
+            return self.read(change.device.device_id, known.claim.key if known.claim else "")
 
     def read(self, device: DeviceId, claim_key: str = "") -> Snapshot:
         """What `load` returns, for tests that look."""
         partition = self.rows[registration_key(device)]
-        wanted = {key: row for key, row in sorted(partition.items()) if key in (DEVICE, f"claim-{claim_key}")}
-        wanted |= {key: row for key, row in sorted(partition.items()) if key.startswith("cert-")}
+        wanted = {
+            key: row
+            for key, row in sorted(partition.items())
+            if key in (DEVICE, "saga", f"claim-{claim_key}") or key.startswith(("cert-", "event-"))
+        }
         values = [value for _, value in wanted.values()]
+        events = [one for one in values if isinstance(one, LifecycleEvent)]
         return Snapshot(
             device=next((one for one in values if isinstance(one, Device)), None),
             claim=next((one for one in values if isinstance(one, Claim)), None),
             certificates=tuple(one for one in values if isinstance(one, LedgerCertificate)),
+            saga=next((one for one in values if isinstance(one, Saga)), None),
+            outbox=tuple(sorted(events, key=lambda one: (one.time, one.id))),
             versions={key: version for key, (version, _) in wanted.items()},
         )
 
     def put(self, device: DeviceId, value: Value) -> None:
         """As somebody else would: whoever has read the row before holds a stale version now."""
-        self.rows[registration_key(device)][_key(value)] = (f'W/"{next(self._versions)}"', value)
+        self._put(device, _key(value), value)
 
     def claims(self, device: DeviceId) -> list[Claim]:
         return [value for _, value in self.rows[registration_key(device)].values() if isinstance(value, Claim)]
+
+    def _put(self, device: DeviceId, key: str, value: Value) -> None:
+        self.rows[registration_key(device)][key] = (f'W/"{next(self._versions)}"', value)
+
+    def _hint(self, known: Snapshot, change: Change) -> None:
+        """Before the transaction, and so also when that fails."""
+        owner = change.device.device_id
+        if change.events:
+            self.hints["outbox", registration_key(owner)] = (owner, self.clock())
+        if change.saga is not None and (known.saga is None or known.saga.id != change.saga.id):
+            self.hints["saga", registration_key(owner)] = (owner, self.clock())
+
+    def _change(self, known: Snapshot, change: Change, *claim: Claim) -> None:
+        owner = change.device.device_id
+        values: list[Value] = [*claim, *change.certificates]
+        values += [one for one in change.events if one.id not in change.published]
+        values += [change.saga] if change.saga else []
+        gone = [f"event-{ident}" for ident in change.published if f"event-{ident}" in known.versions]
+        partition = self.rows[registration_key(owner)]
+        if any(partition.get(key, ("", None))[0] != known.versions[key] for key in gone):
+            raise StaleVersionError
+        self._write(known, change.device, *values)
+        if change.saga is not None and known.saga is not None and known.saga.id != change.saga.id:
+            self._put(owner, f"saga-{known.saga.id}", known.saga)
+        for key in gone:
+            del partition[key]
 
     def _check(self, known: Snapshot, device: Device, *values: Value) -> None:
         """A row that was not read must not be there; one that was read must be as it was."""

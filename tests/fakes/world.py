@@ -1,70 +1,48 @@
 """The whole application over fakes: for the stories of the flows, the tests of the triggers, and benchmarks."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from sandbox import pki
-from shared.core.client_certificate import trust
 from shared.core.est import Operation
 from shared.core.identity import DeviceId
 from shared.core.profile import (
     Authentication,
-    EstChain,
-    FactoryCertificates,
-    GroupEnrollment,
     Label,
     Passcode,
-    PasscodeUpstream,
     Profile,
     Profiles,
-    RequestRules,
-    RestUpstream,
 )
+from shared.flows.announce import Announce
 from shared.flows.application import Application
 from shared.flows.enroll import Enroll, Enrolled, Waiting
+from shared.flows.issuers import Issuers, RememberedChain
 from shared.flows.once import Once
+from shared.flows.operate import Operate
 from shared.flows.provision import Provision
 from shared.flows.ready import Ready
+from shared.flows.renew import Renew
+from shared.flows.revocation_sync import RevocationSync
+from shared.flows.revoke import Revoke
+from shared.flows.rotate import Rotate
+from shared.flows.survey import Survey
+from shared.flows.sweep import Sweep
 from shared.flows.trust import Chains
-from tests.fakes.azure import FakeEnrollments, FakeHubs, FakeSecrets, FakeWork
+from shared.flows.trust_reconcile import TrustReconcile
+from tests.fakes.azure import FakeEnrollments, FakeHubs, FakeSecrets
 from tests.fakes.calls import Calls
-from tests.fakes.clock import START, Clock
+from tests.fakes.clock import Clock
 from tests.fakes.devices import Device, factory_leaf
-from tests.fakes.digicert import DAY, FakeCa, FakeChainSource, FakeUpstream
+from tests.fakes.digicert import FakeCa, FakeChainSource, FakeUpstream
+from tests.fakes.index import FakeHints, FakeIndex, FakeSchedule, FakeWatermarks
 from tests.fakes.ledger import FakeLedger
+from tests.fakes.ops import FakeFleet, FakePoison, FakeWishes
+from tests.fakes.profiles import FACTORY, HUB_HOSTS, LOOK_UP, PASSCODE, PROFILE
+from tests.fakes.revocation import FakeCrls, FakeGroups, FakeRevocation
+from tests.fakes.topic import FakeAnnouncements
+from tests.fakes.work import FakeWork
 
-HUB_HOSTS: Mapping[str, str] = {"hub-a": "hub-a.azure-devices.net", "hub-b": "hub-b.azure-devices.net"}
-PASSCODE = "device:correct horse"
-LOOK_UP = RestUpstream("https://one.digicert.com", "IOT_1", api_key_secret="digicert-api-key")
-FACTORY = pki.factory_authority(START - 400 * DAY)
-
-PROFILE = Profile(
-    label="devices",
-    upstream=PasscodeUpstream("https://one.digicert.com/.well-known/est/IOT_1", "digicert-est-passcode"),
-    lookup=LOOK_UP,
-    chain=EstChain(),
-    authentication=Authentication(
-        issued_certificate=True,
-        factory=FactoryCertificates(trust((FACTORY.certificate,)), "subject.common_name"),
-        passcode=Passcode("est-passcode", "accept"),
-    ),
-    request=RequestRules(
-        keys=("ec-p256", "rsa-2048"),
-        hashes=("sha256",),
-        subject=frozenset({"common_name"}),
-        san=frozenset({"device_id"}),
-        ignores_challenge_password=False,
-    ),
-    dps=GroupEnrollment("birthcert"),
-    hubs=("hub-a", "hub-b"),
-    allocation="hashed",
-    renewal_point=0.8,
-    daily_limit=5,
-    unknown_devices="accept",
-    base64_lines=True,
-)
+__all__ = ["FACTORY", "HUB_HOSTS", "LOOK_UP", "PASSCODE", "PROFILE", "Fakes", "born_by_passcode", "fakes"]
 
 
 @dataclass
@@ -78,11 +56,21 @@ class Fakes:
     def __post_init__(self) -> None:
         self.default = next(iter(self.profiles))
         self.ca = FakeCa(self.clock)
-        self.ledger = FakeLedger(self.calls)
+        self.ledger = FakeLedger(self.calls, self.clock)
         self.secrets = FakeSecrets(self.calls, {"est-passcode": PASSCODE})
         self.enrollments = FakeEnrollments(self.calls)
         self.hubs = FakeHubs(tuple(HUB_HOSTS), self.calls)
         self.work = FakeWork(self.calls)
+        self.watermarks = FakeWatermarks(self.calls)
+        self.schedule = FakeSchedule(self.ledger, self.calls)
+        self.hints = FakeHints(self.ledger, self.calls)
+        self.index = FakeIndex(self.ledger, self.calls)
+        self.topic = FakeAnnouncements(self.calls)
+        self.groups = FakeGroups(self.calls)
+        self.fleet = FakeFleet(self.ledger, self.calls)
+        self.wishes = FakeWishes(self.calls)
+        self.poison = FakePoison(self.calls)
+        self.digicert = FakeRevocation(self.calls)
         self.upstreams = {label: FakeUpstream(self.ca, self.calls) for label in self.profiles}
         self.sources = {label: FakeChainSource(self.ca, self.calls) for label in self.profiles}
         self.restart()
@@ -91,9 +79,12 @@ class Fakes:
         """A new process: what was in memory is gone."""
         known = Profiles(self.default, self.profiles)
         self.chains = Chains(self.sources, self.clock)
-        self.provision = Provision(known, HUB_HOSTS, self.ledger, self.enrollments, self.hubs, self.work)
-        once = Once(self.ledger, self.chains, self.clock, asyncio.sleep)
-        self.enroll = Enroll(known, self.secrets, self.chains, self.upstreams, once, self.provision, self.clock)
+        ledger, dps, hubs, work = self.ledger, self.enrollments, self.hubs, self.work
+        self.rotate = Rotate(known, HUB_HOSTS, ledger, dps, hubs, work, self.clock)
+        self.revoke = Revoke(known, ledger, dps, hubs, dict.fromkeys(self.profiles, self.digicert), work, self.clock)
+        self.provision = Provision(known, HUB_HOSTS, ledger, hubs, dps, self.rotate, self.revoke, work, self.clock)
+        once = Once(ledger, self.chains, Issuers(self.watermarks, self.clock), self.clock, asyncio.sleep)
+        self.enroll = Enroll(known, self.secrets, self.chains, self.upstreams, once, self.rotate, self.clock)
 
     @property
     def profile(self) -> Profile:
@@ -108,12 +99,42 @@ class Fakes:
         return self.sources[self.default]
 
     def application(self) -> Application:
+        known = Profiles(self.default, self.profiles)
+        announce = Announce(self.ledger, self.topic)
+        issuers = Issuers(self.watermarks, self.clock)
+        chains = {
+            label: RememberedChain(label, source, self.watermarks, self.clock) for label, source in self.sources.items()
+        }
         return Application(
             enroll=self.enroll,
             provision=self.provision,
+            rotate=self.rotate,
+            revoke=self.revoke,
+            renew=Renew(
+                known, self.ledger, self.hubs, self.schedule, self.watermarks, self.work, self.clock, per_minute=60
+            ),
+            announce=announce,
+            sweep=Sweep(self.ledger, self.hints, self.revoke, announce),
+            revocation_sync=RevocationSync(
+                urls={},
+                lists={},
+                crls=FakeCrls(self.calls),
+                chains=self.chains,
+                index=self.index,
+                ledger=self.ledger,
+                watermarks=self.watermarks,
+                revoke=self.revoke,
+                clock=self.clock,
+            ),
+            trust_reconcile=TrustReconcile(
+                known, chains, issuers, self.groups, self.watermarks, "dps.azure-devices-provisioning.net", self.clock
+            ),
+            operate=Operate(self.ledger, self.revoke, self.wishes, self.poison, self.work, self.clock),
+            survey=Survey(self.ledger, self.fleet, self.hints, self.clock),
             secrets=self.secrets,
             client_certificate_header="X-ARR-ClientCert",
             front_end_secret_name="",
+            platform_authenticates=False,
             ready=Ready({"ledger": lambda: self.ledger.load(DeviceId("-"))}, self.clock.seconds),
             seconds=self.clock.seconds,
         )

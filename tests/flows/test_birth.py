@@ -42,7 +42,8 @@ async def test_the_ledger_knows_the_device_its_certificate_and_when_it_is_due(wo
 
 async def test_a_birth_costs_one_read_one_claim_and_one_transaction(world: Fakes) -> None:
     await world.birth(world.device())
-    assert world.calls.made == ["chain.fetch", "ledger.load", "ledger.claim", "upstream.issue", "ledger.record"]
+    first = ["chain.fetch", "ledger.load", "ledger.claim", "upstream.issue", *["watermarks.put"] * 2, "ledger.record"]
+    assert world.calls.made == first
 
 
 async def test_a_device_with_the_passcode_gets_its_birth_certificate() -> None:

@@ -18,8 +18,8 @@ from tests.fakes.world import PASSCODE, Fakes, born_by_passcode, fakes
 
 pytestmark = pytest.mark.anyio
 
-BIRTH = ("chain.fetch", "ledger.load", "ledger.claim", "upstream.issue", "ledger.record")
-PLACED = ("enrollments.read", "enrollments.put")
+BIRTH = ("chain.fetch", "ledger.load", "ledger.claim", "upstream.issue", *["watermarks.put"] * 2, "ledger.record")
+PLACED = ("ledger.load", "enrollments.read", "ledger.load", "enrollments.put", "enrollments.read", "ledger.load")
 LAST = len(BIRTH) + len(PLACED)  # and the password is read first
 
 
@@ -135,7 +135,7 @@ async def test_a_system_that_does_not_answer_once_costs_no_second_certificate(nu
 
 async def settled(world: Fakes) -> None:
     for device, label in world.work.settling:
-        await world.provision.settle(device, label)
+        await world.rotate.settle(device, label)
 
 
 async def test_without_a_look_up_a_lost_answer_costs_a_certificate_and_counts() -> None:

@@ -32,26 +32,26 @@ async def test_hub_and_certificate_are_bound(world: Fakes, kind: str) -> None:
         "SHA-1": certificate.thumbprint_sha1,
     }
     world.hubs.put("hub-b", DeviceId("dev-1"), held[kind], "00")
-    assert await world.provision.device_created("hub-b", DeviceId("dev-1"))
+    assert await world.provision.device_created("hub-b", DeviceId("dev-1")) == "Done"
     assert (known(world).hub, known(world).current) == ("hub-b", certificate.serial)
 
 
 async def test_an_event_that_comes_twice_changes_nothing(world: Fakes) -> None:
     world.hubs.put("hub-b", DeviceId("dev-1"), (await born(world)).certificate.thumbprint)
     for _ in range(2):
-        assert await world.provision.device_created("hub-b", DeviceId("dev-1"))
-    assert world.calls.count("ledger.save") == 1
+        assert await world.provision.device_created("hub-b", DeviceId("dev-1")) == "Done"
+    assert world.calls.count("ledger.commit") == 2  # the hub, and the certificate that it lets in
 
 
 async def test_the_hub_is_spelled_as_the_profiles_spell_it(world: Fakes) -> None:
     world.hubs.put("hub-b", DeviceId("dev-1"), (await born(world)).certificate.thumbprint)
-    assert await world.provision.device_created("HUB-B", DeviceId("dev-1"))
+    assert await world.provision.device_created("HUB-B", DeviceId("dev-1")) == "Done"
     assert known(world).hub == "hub-b"
 
 
 async def test_a_device_that_is_gone_again_stays_as_it_was(world: Fakes) -> None:
     await born(world)
-    assert await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    assert await world.provision.device_created("hub-a", DeviceId("dev-1")) == "LeftAlone"
     assert (known(world).hub, known(world).current) == ("", "")
 
 
@@ -66,14 +66,14 @@ async def test_events_out_of_order_leave_the_device_where_it_is(world: Fakes) ->
 async def test_a_certificate_that_is_not_known_binds_the_hub_alone(world: Fakes) -> None:
     await born(world)
     world.hubs.put("hub-a", DeviceId("dev-1"), "ff" * 32)
-    assert await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    assert await world.provision.device_created("hub-a", DeviceId("dev-1")) == "Done"
     assert (known(world).hub, known(world).current) == ("hub-a", "")
 
 
 async def test_a_device_without_a_certificate_binds_the_hub_alone(world: Fakes) -> None:
     await born(world)
     world.hubs.put("hub-a", DeviceId("dev-1"), "")
-    assert await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    assert await world.provision.device_created("hub-a", DeviceId("dev-1")) == "Done"
     assert (known(world).hub, known(world).current) == ("hub-a", "")
 
 
@@ -81,7 +81,7 @@ async def test_a_device_without_a_certificate_binds_the_hub_alone(world: Fakes) 
 async def test_a_device_that_is_not_ours_is_left_alone(world: Fakes, name: str) -> None:
     """Hubs tell ids apart by case, so DEV-1 is another device there."""
     await born(world)
-    assert not await world.provision.device_created("hub-a", DeviceId(name))
+    assert await world.provision.device_created("hub-a", DeviceId(name)) == "UnknownDevice"
     assert world.calls.count("hubs.identity") == 0
 
 
@@ -93,8 +93,8 @@ async def test_a_device_that_changes_meanwhile_is_read_again(world: Fakes) -> No
         world.ledger.put(DeviceId("dev-1"), replace(known(world), issued_count=3))
         world.calls.meanwhile.clear()
 
-    world.calls.meanwhile["ledger.save"] = renewed
-    assert await world.provision.device_created("hub-a", DeviceId("dev-1"))
+    world.calls.meanwhile["ledger.commit"] = renewed
+    assert await world.provision.device_created("hub-a", DeviceId("dev-1")) == "Done"
     assert (known(world).hub, known(world).issued_count) == ("hub-a", 3)
 
 
@@ -105,7 +105,7 @@ async def test_a_device_that_changes_without_end_makes_the_event_come_again(worl
     async def changing() -> None:
         world.ledger.put(DeviceId("dev-1"), known(world))
 
-    world.calls.meanwhile["ledger.save"] = changing
+    world.calls.meanwhile["ledger.commit"] = changing
     with pytest.raises(Unavailable):
         await world.provision.device_created("hub-a", DeviceId("dev-1"))
 

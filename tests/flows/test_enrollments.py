@@ -111,7 +111,7 @@ async def test_while_dps_is_down_the_device_has_its_certificate_and_the_queue_th
     world.calls.fail(call, down)
     born = (await world.birth(device)).issued
     assert world.work.settling == [("dev-1", "devices")]
-    await world.provision.settle(device.id, "devices")
+    await world.rotate.settle(device.id, "devices")
     assert world.enrollments.slots(device.id) == Slots(thumbprint(born))
 
 
@@ -142,7 +142,7 @@ async def test_settling_puts_the_latest_certificate_beside_the_one_in_use_and_ma
     world.calls.fail("enrollments.read", down)
     second = (await world.birth(device.with_new_key().with_issued(first))).issued
     for _ in range(3):
-        await world.provision.settle(device.id, "devices")
+        await world.rotate.settle(device.id, "devices")
     assert world.enrollments.slots(device.id) == Slots(thumbprint(first), thumbprint(second))
     assert world.calls.count("enrollments.put") == 2
 
@@ -152,17 +152,17 @@ async def test_settling_fails_loudly_so_that_the_queue_tries_again(world: Fakes)
     world.calls.fail("enrollments.read", down, times=2)
     await world.birth(device)
     with pytest.raises(Unavailable):
-        await world.provision.settle(device.id, "devices")
+        await world.rotate.settle(device.id, "devices")
 
 
 async def test_there_is_nothing_to_settle_for_who_is_unknown_or_has_no_enrollment_of_his_own(world: Fakes) -> None:
-    await world.provision.settle(world.device().id, "devices")
+    await world.rotate.settle(world.device().id, "devices")
     await world.birth(world.device())
-    await world.provision.settle(world.device().id, "gone")
-    await world.provision.settle(world.device().id, "devices")
+    await world.rotate.settle(world.device().id, "gone")
+    await world.rotate.settle(world.device().id, "devices")
     grouped = fakes()
     await grouped.birth(grouped.device())
-    await grouped.provision.settle(grouped.device().id, "devices")
+    await grouped.rotate.settle(grouped.device().id, "devices")
     assert grouped.enrollments.documents == {}
 
 
@@ -181,7 +181,7 @@ async def test_settling_lets_nobody_in_again(world: Fakes, ended: str) -> None:
         held = replace(known, block=Block.HOLD)
         world.ledger.put(device.id, held if ended == "blocked" else replace(born, status="revoked"))
     world.calls.faults.clear()
-    await world.provision.settle(device.id, "devices")
+    await world.rotate.settle(device.id, "devices")
     assert world.enrollments.documents == {}
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,12 +43,10 @@ class Message:
 
 
 @dataclass
-class Event:
-    """Stands for func.EventGridEvent."""
+class Kept:
+    """Stands for func.Out[str]."""
 
-    event_type: str
-    data: Any = field(default_factory=dict)
-    id: str = "event-1"
+    value: str = ""
 
-    def get_json(self) -> Any:  # noqa: ANN401 - JSON
-        return self.data
+    def set(self, value: str) -> None:
+        self.value = value

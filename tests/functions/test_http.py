@@ -32,7 +32,7 @@ INNER = {Refusal, errors.Again, NotTrusted}
 @pytest.mark.parametrize("kind", [kind for kind in families(Refusal) if kind not in INNER])
 def test_every_refusal_has_a_status_and_one_readable_line(kind: type[Refusal]) -> None:
     response = http.refused(made(kind), REQUEST_ID)
-    assert response.status_code == http.STATUS[kind]
+    assert response.status_code == http.status_of(made(kind)) != 500
     body = response.get_body().decode()
     assert body.endswith(f" (request {REQUEST_ID})\n")
     assert body.count("\n") == 1

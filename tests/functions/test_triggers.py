@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from functions import allocation, health, hub_events, work
+from functions import allocation, health, work
 from shared.core.errors import Misconfigured, Unavailable
 from shared.flows.application import Application
 from tests.fakes.world import Fakes, fakes
-from tests.functions.calling import Event, Message, context, handler, http
-
-CREATED = "Microsoft.Devices.DeviceCreated"
+from tests.functions.calling import Message, context, handler, http
 
 
 def born(world: Fakes) -> Fakes:
@@ -37,7 +35,16 @@ def allocate(world: Fakes, body: bytes) -> Any:  # noqa: ANN401
 def test_dps_is_told_a_linked_hub() -> None:
     response = allocate(born(fakes()), registration())
     assert response.status_code == 200
-    assert json.loads(response.get_body())["iotHubHostName"] in ("hub-a.azure-devices.net", "hub-b.azure-devices.net")
+    answer = json.loads(response.get_body())
+    assert answer["iotHubHostName"] in ("hub-a.azure-devices.net", "hub-b.azure-devices.net")
+    assert answer["initialTwin"]["tags"]["certificate"]["profile"] == "devices"
+
+
+def test_who_is_refused_is_told_why() -> None:
+    world = fakes(unknown_devices="manifest")
+    refused = allocate(world, registration())
+    assert refused.status_code == 403
+    assert "not on the manifest" in refused.get_body().decode()
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", registration(linkedHubs=None), registration(linkedHubs=7)])
@@ -47,38 +54,6 @@ def test_what_is_no_allocation_request_is_400(body: bytes) -> None:
 
 def test_without_a_linked_hub_of_the_profile_the_registration_fails() -> None:
     assert allocate(fakes(), registration(linkedHubs=["other.azure-devices.net"])).status_code == 503
-
-
-def raised(world: Fakes, event: Event) -> None:
-    asyncio.run(handler(hub_events.blueprint, world.application, "hub_events")(event))
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        Event(CREATED, {}),
-        Event(CREATED, None),
-        Event(CREATED, []),
-        Event(CREATED, {"hubName": "hub-a", "deviceId": 7}),
-        Event(CREATED, {"hubName": "hub-a", "deviceId": "a/b"}),
-        Event("Microsoft.Devices.DeviceTelemetry", {}),
-        Event("", {}),
-    ],
-)
-def test_an_event_that_can_never_be_handled_is_not_sent_again_and_not_silent(
-    event: Event, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", logger="birthcert")
-    raised(fakes(), event)
-    assert json.loads(caplog.records[-1].getMessage())["event"] == "hub_event_ignored"
-
-
-def test_an_event_that_failed_is_delivered_again() -> None:
-    world = born(fakes())
-    world.calls.fail("hubs.identity", lambda: Unavailable("down", retry_after=5))
-    with pytest.raises(Unavailable):
-        raised(world, Event(CREATED, {"hubName": "hub-a", "deviceId": "dev-1"}))
-    raised(world, Event(CREATED, {"hubName": "hub-a", "deviceId": "dev-1"}))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"label": "devices"}'])

@@ -28,8 +28,21 @@ class Stage:
 
     def levers(self) -> Levers:
         return Levers(
-            {"DPS"}, self.buffer_chunked, lambda *told: self.pulled.append(told), lambda *told: self.pulled.append(told)
+            services={"DPS"},
+            buffer_chunked=self.buffer_chunked,
+            event_grid=lambda *told: self.pulled.append(told),
+            new_secret_version=lambda *told: self.pulled.append(told),
+            published=lambda: [{"id": "1"}],
+            dead_letters=lambda: [{"id": "2"}],
+            roll=lambda announce_old: f"new CA, {announce_old}",
+            revoke=self.revoke,
+            renew_any_time=self.pulled.append,
+            properties_as_text=self.pulled.append,
         )
+
+    def revoke(self, serial: str, reason: str) -> str:
+        self.pulled.append((serial, reason))
+        return "" if serial == "01" else "no such certificate"
 
     async def ask(self, method: str, path: str, body: object = None) -> Answer:
         return await call(method, self.url + path, json=body)
@@ -132,6 +145,30 @@ def test_levers_are_pulled() -> None:
         assert (await stage.ask("PUT", "/edge", {"buffer_chunked": 0})).status == 400
         assert (await stage.ask("PUT", "/event-grid", {"duplicates": -1, "reorder": True})).status == 400
         assert len(stage.pulled) == 3
+
+    play(scenario)
+
+
+def test_the_ca_is_rolled_and_revokes_behind_the_back_of_the_app() -> None:
+    async def scenario(stage: Stage) -> None:
+        rolled = await stage.ask("POST", "/digicert/roll", {"announce_old": False})
+        assert (rolled.status, rolled.body) == (201, {"ca": "new CA, False"})
+        revocation = {"serial": "01", "reason": "key_compromise"}
+        assert (await stage.ask("POST", "/digicert/revoke", revocation)).status == 204
+        unknown = await stage.ask("POST", "/digicert/revoke", revocation | {"serial": "02"})
+        assert (unknown.status, unknown.body) == (400, "no such certificate\n")
+        assert (await stage.ask("PUT", "/digicert", {"renew_any_time": True})).status == 200
+        assert (await stage.ask("PUT", "/dps", {"properties_as_text": True})).status == 200
+        assert stage.pulled == [("01", "key_compromise"), ("02", "key_compromise"), True, True]
+        assert (await stage.ask("POST", "/digicert/roll", {})).status == 400
+
+    play(scenario)
+
+
+def test_published_events_and_dead_letters_are_shown() -> None:
+    async def scenario(stage: Stage) -> None:
+        assert (await stage.ask("GET", "/event-grid/published")).body == [{"id": "1"}]
+        assert (await stage.ask("GET", "/event-grid/dead-letters")).body == [{"id": "2"}]
 
     play(scenario)
 

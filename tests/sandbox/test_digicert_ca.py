@@ -3,9 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from sandbox.world import Fault
 from tests.sandbox.digicert_one import CERTIFICATE, DigiCert, code_of, issued, run
 
 CAS = "/certificate-authority/api/v1/ca"
@@ -53,6 +55,57 @@ def test_the_crl_is_kept_for_an_hour_and_made_anew_by_the_clock_of_the_world() -
         one.world.clock.offset = timedelta(days=3)
         later = await crl_of(one, 1)
         assert later.last_update_utc - first.last_update_utc >= timedelta(days=3)
+
+    run(steps)
+
+
+def test_a_crl_that_has_not_changed_is_not_sent_again() -> None:
+    async def steps(one: DigiCert) -> None:
+        path = f"/crl/{one.ca.cas[1].id}.crl"
+        marks = (await one.ask("GET", path)).headers
+        same = [{"If-None-Match": marks["Etag"]}, {"If-Modified-Since": marks["Last-Modified"]}]
+        for headers in same:
+            answer = await one.ask("GET", path, headers=headers)
+            assert (answer.status, answer.body, answer.headers["Etag"]) == (304, b"", marks["Etag"])
+        other = {"If-None-Match": '"other"', "If-Modified-Since": marks["Last-Modified"]}
+        assert (await one.ask("GET", path, headers=other)).status == 200
+        await issued(one)
+        one.ca.revoke(one.ca.issued[0], "key_compromise")
+        assert (await one.ask("GET", path, headers=same[0])).status == 200
+
+    run(steps)
+
+
+def test_bad_crls_are_served_on_request() -> None:
+    async def steps(one: DigiCert) -> None:
+        path = f"/crl/{one.ca.cas[1].id}.crl"
+        public, now = one.ca.hierarchy.ica.key.public_key(), one.world.clock.now()
+        for kind in ("stale_crl", "forged_crl", "old_crl", "cut_crl"):
+            one.world.faults.planned.append(Fault("DigiCert ONE", kind))
+            der = (await one.ask("GET", path)).body
+            if kind == "cut_crl":
+                with pytest.raises(ValueError, match=r"."):
+                    x509.load_der_x509_crl(der)
+                continue
+            crl = x509.load_der_x509_crl(der)
+            assert crl.next_update_utc is not None
+            assert (crl.next_update_utc < now) is (kind == "stale_crl")
+            assert crl.is_signature_valid(public) is (kind != "forged_crl")
+            number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            assert (number == 0) is (kind == "old_crl")
+        assert (await one.ask("GET", path)).status == 200
+
+    run(steps)
+
+
+def test_a_certificate_is_found_by_its_serial_number_however_it_is_written() -> None:
+    async def steps(one: DigiCert) -> None:
+        await issued(one)
+        (made,) = one.ca.issued
+        text = f"{made.certificate.serial_number:x}"
+        for written in (text, text.upper(), f"00{text}", ":".join(text[i : i + 2] for i in range(0, len(text), 2))):
+            assert one.ca.by_serial(written) is made
+        assert one.ca.by_serial("01") is None
 
     run(steps)
 

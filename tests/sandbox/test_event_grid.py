@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from azure.core.credentials import AzureKeyCredential
+from azure.core.messaging import CloudEvent
+from azure.eventgrid.aio import EventGridPublisherClient
 
-from sandbox import event_grid
+from sandbox import event_grid, pki
 from sandbox.event_grid import EventGridState, Subscription, Target
 from sandbox.front import Listener
 from sandbox.iot_hub.events import lifecycle_event
@@ -172,5 +176,22 @@ def test_a_topic_takes_both_schemas_and_nothing_else() -> None:
             url = f"{stage.url}/api/events?api-version=2018-01-01"
             assert (await call("POST", url, stage.tls.trust(), json=[GRID])).status == 401
             assert stage.state.published == [GRID, CLOUD]
+
+    asyncio.run(scenario())
+
+
+def test_microsofts_own_client_publishes_cloud_events(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with staged() as stage:
+            root = tmp_path / "root.pem"
+            root.write_text(pki.certificate_pem(stage.tls.root.certificate))
+            endpoint, key = f"{stage.url}/api/events", AzureKeyCredential("topic-key")
+            sent = CloudEvent(
+                source="/birthcert", type="Birthcert.Device.Issued", subject="dev-1", id="7", data={"a": "b"}
+            )
+            async with EventGridPublisherClient(endpoint, key, connection_verify=str(root)) as client:
+                await client.send([sent, sent])
+            assert [(event["id"], event["subject"]) for event in stage.state.published] == [("7", "dev-1")] * 2
+            assert stage.state.published[0]["data"] == {"a": "b"}
 
     asyncio.run(scenario())

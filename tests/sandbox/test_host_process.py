@@ -34,9 +34,22 @@ def refusal(folder: Path, app: Path, **settings: str) -> str:
 
 
 def test_the_host_says_what_it_runs_and_what_it_does_not(tmp_path: Path) -> None:
+    functions = """
+        @app.blob_trigger(arg_name="blob", path="x/{name}", connection="STORAGE")
+        async def blob_came(blob: func.InputStream) -> None: ...
+    """
+    with running(tmp_path, app_of(tmp_path, functions)) as host:
+        assert host.functions == ("blob_came",)
+    assert "blob_came (blobTrigger) is not run here" in host.log()
+
+
+def test_the_master_key_lists_the_functions_with_their_bindings(tmp_path: Path) -> None:
     with running(tmp_path) as host:
-        assert {"echo", "work", "tick", "hub_event", "hub_batch"} <= set(host.functions)
-    assert "hub_batch (eventHubTrigger) is not run here" in host.log()
+        listed = host.ask("/admin/functions", x_functions_key="master-key").json()
+        assert host.ask("/admin/functions").status == 401
+    triggers = {each["name"]: each["config"]["bindings"][0] for each in listed}
+    assert {"echo", "work", "tick", "hub_event", "hub_batch"} <= triggers.keys()
+    assert (triggers["hub_batch"]["type"], triggers["hub_batch"]["eventHubName"]) == ("eventHubTrigger", "dps-logs")
 
 
 def test_the_host_ends_with_its_standard_input(tmp_path: Path) -> None:

@@ -69,6 +69,17 @@ def test_run_names_the_step_that_failed(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("own_ports")
+def test_run_tells_the_whole_life_of_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the function app of this repository."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    words = [sys.executable, "-m", "sandbox", "run", "--app", str(ROOT)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout
+    chapters = [line for line in done.stdout.splitlines() if line[:1].isdigit() and line[1:3] == "  "]
+    assert [line[:1] for line in chapters] == list("12345678")
+
+
+@pytest.mark.usefixtures("own_ports")
 def test_an_app_that_cannot_be_indexed_is_named_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "function_app.py").write_text("raise RuntimeError('what the author must see')\n")

@@ -44,6 +44,34 @@ def test_a_disabled_identity_is_told_as_such() -> None:
     assert tell(UPDATED | {"status": "disabled"}) == ("→ hub-a", "thumbprints of dev-1: aabbccdd… and none, disabled")
 
 
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        (
+            {"event": "twin updated", "tags": {}, "desired": {"certificate": {"renew": "01"}}},
+            ("Birthcert → hub-a", "desired properties of dev-1: certificate.renew=01"),
+        ),
+        ({"event": "twin reported", "reported": {"fw": 1}}, ("device → hub-a", "reports fw=1")),
+        (
+            {"event": "method invoked", "method": "renew", "online": True, "answer": 200},
+            ("Birthcert → hub-a", "calls renew of dev-1, which answers 200"),
+        ),
+        (
+            {"event": "method invoked", "method": "renew", "online": False, "answer": None},
+            ("Birthcert → hub-a", "calls renew of dev-1, which is not online"),
+        ),
+        (
+            {"event": "device disconnected", "reason": "the identity is disabled"},
+            ("hub-a", "dev-1 is gone: the identity is disabled"),
+        ),
+    ],
+)
+def test_what_happens_between_birthcert_and_a_connected_device_is_told(
+    entry: dict[str, Any], line: tuple[str, str]
+) -> None:
+    assert tell({"service": "IoT Hub", "hub": "hub-a", "device": "dev-1"} | entry) == line
+
+
 def test_the_same_thing_twice_is_told_once_and_reading_is_not_told_at_all() -> None:
     read = {
         "service": "Key Vault",

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+import typing
 from datetime import UTC, datetime
 
 import azure.functions as func
@@ -125,6 +126,19 @@ async def tick(timer: func.TimerRequest, context: func.Context) -> None:
         raise ValueError("fails at first")
 
 
-@app.event_hub_message_trigger(arg_name="events", event_hub_name="dps-logs", connection="LOGS")
-async def hub_batch(events: func.EventHubEvent) -> None:
-    seen.append({"batch": str(events)})
+@app.event_hub_message_trigger(
+    arg_name="events", event_hub_name="%LOGS_NAME%", connection="LOGS", cardinality=func.Cardinality.MANY
+)
+@app.retry(strategy="fixed_delay", max_retry_count="1", delay_interval="00:00:00")
+async def hub_batch(events: typing.List[func.EventHubEvent], context: func.Context) -> None:  # noqa: UP006 - Azure takes no `list[…]`
+    bodies = [event.get_body().decode() for event in events]
+    seen.append({"batch": bodies, "numbers": [event.sequence_number for event in events]})
+    if "fail" in bodies or ("once" in bodies and context.retry_context.retry_count == 0):
+        raise ValueError(bodies)
+
+
+@app.event_hub_message_trigger(
+    arg_name="event", event_hub_name="singles", connection="LOGS", cardinality=func.Cardinality.ONE
+)
+async def hub_single(event: func.EventHubEvent) -> None:
+    seen.append({"single": event.get_body().decode(), "number": event.sequence_number})

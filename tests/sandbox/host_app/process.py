@@ -18,6 +18,7 @@ KEYS = {"function_key": "function-key", "master_key": "master-key", "event_grid_
 SETTINGS = {
     "QUEUE_NAME": "work",
     "SCHEDULE": "0 0 3 1 1 *",
+    "LOGS_NAME": "dps-logs",
     "STORAGE__queueServiceUri": "https://127.0.0.1:9/devstoreaccount1",  # nobody listens there: no queues in this test
     "IDENTITY_ENDPOINT": "http://127.0.0.1:9/msi/token",
     "IDENTITY_HEADER": "header",

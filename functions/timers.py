@@ -1,0 +1,34 @@
+"""What happens by itself. A run that fails is repeated at the next time; each flow takes up where it stopped."""
+
+import logging
+from collections.abc import Callable
+
+import azure.functions as func
+
+from shared import telemetry
+from shared.flows.application import Application
+
+
+def blueprint(application: Callable[[], Application]) -> func.Blueprint:
+    made = func.Blueprint()
+
+    @made.function_name("expiry_scan")
+    @made.timer_trigger(arg_name="timer", schedule="0 17 * * * *")
+    async def expiry_scan(timer: func.TimerRequest) -> None:
+        """Every hour: put a nudge into the queue for each certificate that is due."""
+        del timer
+        scanned = await application().renew.scan()
+        telemetry.event("expiry_scan", {"days": scanned.days, "nudges": scanned.nudges, "spread_s": scanned.spread})
+
+    @made.function_name("sweep")
+    @made.timer_trigger(arg_name="timer", schedule="30 */5 * * * *")
+    async def sweep(timer: func.TimerRequest) -> None:
+        """Every five minutes: finish sagas and publish events that nothing else will."""
+        del timer
+        swept = await application().sweep.run()
+        for stuck in swept.stuck:
+            fields = {"device_id": stuck.device_id, "kind": stuck.kind, "since": stuck.since, "cause": stuck.cause}
+            telemetry.event("stuck", fields, logging.ERROR)
+        telemetry.event("sweep", {"finished": swept.finished, "stuck": len(swept.stuck)})
+
+    return made

@@ -1,0 +1,141 @@
+"""Renewal in time: a scan over what is due, and a nudge for each device that has not renewed."""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from shared.core.errors import Unavailable
+from shared.core.fleet import Change, Device
+from shared.core.lifecycle import LifecycleEvent, event
+from shared.core.profile import Profile, Profiles
+from shared.core.renewal import Later, NoMore, Nudge, decide
+from shared.flows.ports import Clock, Due, Hubs, Ledger, Schedule, StaleVersionError, Watermarks, Work
+
+WATERMARK: Final = "expiry-scan"
+# A first scan, or one after a long stop, looks this far back.
+_BACKWARDS: Final = timedelta(days=90)
+_LONGEST_DELAY: Final = 7 * 86_400  # of a Storage queue message
+_ATTEMPTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a scan found; `nudges` were put into the queue, the last of them `spread` seconds from now."""
+
+    days: int
+    nudges: int
+    spread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nudged:
+    """How a nudge went. `reached`: the twin or a direct method took it."""
+
+    outcome: str
+    urgency: str = ""
+    reached: bool = False
+
+
+@dataclass(frozen=True)
+class Renew:
+    """`per_minute` is how many devices are asked a minute.
+
+    Each renewal writes the hub's registry, whose budget is 100 a minute and unit on S1, so asking is paced below it.
+    """
+
+    profiles: Profiles
+    ledger: Ledger
+    hubs: Hubs
+    schedule: Schedule
+    watermarks: Watermarks
+    work: Work
+    clock: Clock
+    per_minute: int
+
+    async def scan(self) -> Scanned:
+        """Put a nudge into the queue for all that is due up to today. Cost follows what is due, not the fleet.
+
+        Safe to repeat: the nudge itself decides by the device's state. Raises Unavailable; the next scan begins again
+        at the same day.
+        """
+        today = self.clock().date()
+        first = await self._first(today)
+        nudges = 0
+        for offset in range((today - first).days + 1):
+            day = first + timedelta(days=offset)
+            async for due in self.schedule.due(day):
+                await self.work.nudge(due, day, min(nudges * 60 // self.per_minute, _LONGEST_DELAY))
+                nudges += 1
+        await self.watermarks.put(WATERMARK, today.isoformat())
+        return Scanned((today - first).days + 1, nudges, nudges * 60 // self.per_minute)
+
+    async def _first(self, today: date) -> date:
+        """The day before the last scan's: what it left is in the queue, or was put down for a later day."""
+        last = await self.watermarks.get(WATERMARK)
+        earliest = today - _BACKWARDS
+        return max(earliest, min(today, date.fromisoformat(last) - timedelta(days=1))) if last else earliest
+
+    async def nudge(self, due: Due, day: date) -> Nudged:
+        """Ask the device to renew, unless it has, and put down when to ask again. Raises Unavailable."""
+        for _ in range(_ATTEMPTS):
+            known = await self.ledger.load(due.device_id)
+            device, now = known.device, self.clock()
+            if device is None:
+                await self.schedule.drop(due, day)
+                return Nudged("unknown")
+            profile = self._profile(device)
+            decision = decide(known, due.serial, profile.renewal, profile.renewal_point, now)
+            if isinstance(decision, NoMore):
+                await self.schedule.drop(due, day)
+                return Nudged(decision.reason)
+            if isinstance(decision, Later):
+                await self._again(due, day, decision.again, now)
+                return Nudged("later")
+            # Asked first, written down after: a crash in between asks twice, and never not at all.
+            reached = await self._ask(device, profile, due, decision)
+            counted = replace(device, nudged_at=now, nudges=device.nudges + 1)
+            try:
+                await self.ledger.commit(known, Change(counted, events=_events(device, due, decision, now)))
+            except StaleVersionError:
+                continue
+            await self._again(due, day, decision.again, now)
+            await self._publish(device)
+            return Nudged("nudged", decision.urgency, reached)
+        raise Unavailable("the device's record is changing too fast", retry_after=5)
+
+    def _profile(self, device: Device) -> Profile:
+        by_label = self.profiles.by_label
+        return by_label.get(device.label, by_label[self.profiles.default])
+
+    async def _ask(self, device: Device, profile: Profile, due: Due, decision: Nudge) -> bool:
+        """The desired property waits for the device; the direct method reaches it while it is connected."""
+        if not device.hub:
+            return False
+        asked = {"renew": due.serial, "urgency": decision.urgency}
+        written = await self.hubs.desire(device.hub, device.device_id, asked)
+        method = profile.renewal.direct_method
+        called = bool(method) and await self.hubs.invoke(device.hub, device.device_id, method, asked)
+        return written or called
+
+    async def _again(self, due: Due, day: date, again: datetime, now: datetime) -> None:
+        """On a later day the scan finds it; on this one a delayed message comes back."""
+        if again.date() > now.date():
+            await self.schedule.add(due, again.date())
+            await self.schedule.drop(due, day)
+        else:
+            await self.work.nudge(due, day, int((again - now).total_seconds()))
+
+    async def _publish(self, device: Device) -> None:
+        try:
+            await self.work.publish(device.device_id)
+        except Unavailable:
+            return  # the outbox has left a hint, which the sweep follows
+
+
+def _events(device: Device, due: Due, decision: Nudge, now: datetime) -> tuple[LifecycleEvent, ...]:
+    """`nudged` each time; `expiring` once, when it becomes urgent."""
+    about = f"{due.serial}-{device.nudges + 1}"
+    nudged = event("nudged", device.device_id, now, about, serial=due.serial, urgency=decision.urgency)
+    if decision.urgency != "urgent":
+        return (nudged,)
+    return nudged, event("expiring", device.device_id, now, due.serial, serial=due.serial)

@@ -1,0 +1,155 @@
+"""Whether a CRL may be believed, and what is new on it."""
+
+import random
+from array import array
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import x25519
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox import pki
+from shared.core import crl
+from shared.core.crl import Listed, Marks, Revoked
+from shared.core.errors import UpstreamRefused
+from shared.core.revocation import Reason
+from tests.fakes.revocation import a_crl, an_entry
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+HIERARCHY = pki.issuing_hierarchy(NOW - 400 * DAY)
+ICA = HIERARCHY.ica
+CHAIN = (HIERARCHY.root.certificate, ICA.certificate)
+NOTHING: Marks = array("Q")
+ONE_OF_EACH = {
+    None: Reason.UNSPECIFIED,
+    x509.ReasonFlags.key_compromise: Reason.KEY_COMPROMISE,
+    x509.ReasonFlags.certificate_hold: Reason.CERTIFICATE_HOLD,
+    x509.ReasonFlags.superseded: Reason.SUPERSEDED,
+    x509.ReasonFlags.aa_compromise: Reason.AA_COMPROMISE,
+    x509.ReasonFlags.ca_compromise: Reason.UNSPECIFIED,
+    x509.ReasonFlags.remove_from_crl: Reason.UNSPECIFIED,
+}
+
+
+def read(
+    der: bytes,
+    seen: Marks = NOTHING,
+    last_number: int = 0,
+    most: int = 100,
+    issuers: tuple[x509.Certificate, ...] = CHAIN,
+) -> Listed:
+    return crl.read(der, issuers, seen=seen, last_number=last_number, most=most, now=NOW)
+
+
+def test_a_list_tells_what_is_revoked_since_when_and_why() -> None:
+    entries = [an_entry(f"a{number}", NOW - number * DAY, reason) for number, reason in enumerate(ONE_OF_EACH)]
+    listed = read(a_crl(ICA, NOW, *entries, number=7))
+    reasons = enumerate(ONE_OF_EACH.values())
+    assert listed.new == tuple(Revoked(f"a{number}", NOW - number * DAY, why) for number, why in reasons)
+    assert (listed.issuer, listed.number, listed.total, listed.left) == (
+        ICA.certificate.subject.rfc4514_string(),
+        7,
+        7,
+        0,
+    )
+    assert listed.next_update == NOW + DAY
+
+
+def test_a_list_may_be_empty_and_without_a_number() -> None:
+    listed = read(a_crl(ICA, NOW, number=None))
+    assert (listed.number, listed.total, listed.new, len(listed.remembered)) == (0, 0, (), 0)
+
+
+def test_of_what_is_new_the_newest_come_first_and_the_rest_is_counted() -> None:
+    entries = [an_entry(f"{number:x}", NOW - number * DAY) for number in (3, 1, 4, 2, 5)]
+    listed = read(a_crl(ICA, NOW, *entries), most=2)
+    assert [one.serial for one in listed.new] == ["1", "2"]
+    assert listed.left == 3
+
+
+def test_what_was_seen_before_is_not_new_whatever_its_date() -> None:
+    """DigiCert ONE dates a revocation back: the new one here is the oldest."""
+    old = [an_entry("a1", NOW), an_entry("a2", NOW)]
+    seen = crl.from_parts(crl.to_parts([crl.mark(0xA1), crl.mark(0xA2), crl.mark(0xA3)], 3))
+    listed = read(a_crl(ICA, NOW, *old, an_entry("b1", NOW - 80 * DAY)), seen)
+    assert [one.serial for one in listed.new] == ["b1"]
+    assert sorted(listed.remembered) == sorted([crl.mark(0xA1), crl.mark(0xA2)])  # a3 is listed no more
+
+
+@pytest.mark.parametrize(
+    ("der", "text"),
+    [
+        (b"<html>", "cannot be read"),
+        (a_crl(pki.rogue_authority(ICA), NOW), "not signed by a CA"),
+        (a_crl(pki.factory_authority(NOW), NOW), "not signed by a CA"),
+        (a_crl(ICA, NOW + DAY), "of the future"),
+        (a_crl(ICA, NOW, number=4), "older than the last"),
+        (a_crl(ICA, NOW, number=None), "older than the last"),
+        (a_crl(ICA, NOW, extension=x509.DeltaCRLIndicator(3)), "a delta"),
+        (
+            a_crl(
+                ICA,
+                NOW,
+                extension=x509.IssuingDistributionPoint(
+                    None, None, False, False, None, indirect_crl=True, only_contains_attribute_certs=False
+                ),
+            ),
+            "several issuers",
+        ),
+    ],
+)
+def test_a_list_that_may_not_be_believed_is_refused(der: bytes, text: str) -> None:
+    with pytest.raises(UpstreamRefused, match=text):
+        read(der, last_number=5)
+
+
+def test_one_changed_bit_spoils_the_list() -> None:
+    der = bytearray(a_crl(ICA, NOW, an_entry("a1", NOW)))
+    der[-1] ^= 1
+    with pytest.raises(UpstreamRefused):
+        read(bytes(der))
+
+
+def test_a_list_of_one_of_several_distribution_points_is_read() -> None:
+    point = x509.IssuingDistributionPoint(
+        None, None, True, False, None, indirect_crl=False, only_contains_attribute_certs=False
+    )
+    assert read(a_crl(ICA, NOW, number=5, extension=point), last_number=5).number == 5
+
+
+def test_a_list_that_should_have_been_replaced_is_read() -> None:
+    assert read(a_crl(ICA, NOW - 3 * DAY, an_entry("a1", NOW - 3 * DAY))).next_update == NOW - 2 * DAY
+
+
+def test_a_ca_whose_key_signs_no_lists_has_signed_none() -> None:
+    odd = pki.builder_for(
+        ICA.certificate.subject, x25519.X25519PrivateKey.generate().public_key(), [], NOW - DAY, NOW + DAY
+    )
+    named = odd.issuer_name(ICA.certificate.subject).sign(ICA.key, hashes.SHA256())
+    with pytest.raises(UpstreamRefused, match="not signed"):
+        read(a_crl(ICA, NOW), issuers=(named,))
+
+
+@given(st.sets(st.integers(1, (1 << 159) - 1), max_size=200))
+def test_marks_survive_storage_sorted(serials: set[int]) -> None:
+    marks = [crl.mark(one) for one in serials]
+    assert list(crl.from_parts(crl.to_parts(marks, len(marks)))) == sorted(marks)
+
+
+def test_parts_are_small_enough_for_a_row_whether_serials_are_random_or_counted() -> None:
+    """A property in Table Storage holds 32 Ki characters."""
+    for serials in ([random.getrandbits(127) for _ in range(50_000)], range(1, 50_001)):
+        marks = {crl.mark(one) for one in serials}
+        parts = crl.to_parts(marks, len(marks))
+        assert len(parts) == 32
+        assert max(map(len, parts)) < 32_768
+        assert list(crl.from_parts(parts)) == sorted(marks)
+
+
+def test_no_marks_are_one_empty_part() -> None:
+    assert crl.to_parts([], 0) == [""]
+    assert len(crl.from_parts([""])) == 0

@@ -1,0 +1,124 @@
+"""What was begun and not finished is found again: events in the outbox, sagas."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.core.errors import Unavailable
+from shared.core.identity import DeviceId
+from shared.core.revocation import Reason
+from shared.flows.announce import Announce
+from shared.flows.ports import StaleVersionError
+from shared.flows.sweep import Sweep
+from tests.fakes.index import FakeHints
+from tests.fakes.topic import FakeAnnouncements
+from tests.fakes.world import Fakes
+
+DEVICE = DeviceId("dev-1")
+
+
+class Sweeping:
+    """The two flows over the world's fakes."""
+
+    def __init__(self, world: Fakes) -> None:
+        self.world = world
+        self.topic = FakeAnnouncements(world.calls)
+        self.announce = Announce(world.ledger, self.topic)
+        self.hints = FakeHints(world.ledger, world.calls, settled=timedelta(0))
+        self.sweep = Sweep(world.ledger, self.hints, world.revoke, self.announce)
+
+    def down(self, name: str, times: int = 1) -> None:
+        self.world.calls.fail(name, lambda: Unavailable("down", retry_after=5, cause="no route"), times=times)
+
+    async def hinted(self, kind: str) -> list[DeviceId]:
+        return [device async for device in self.hints.unfinished(kind)]  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def sweeping(world: Fakes) -> Sweeping:
+    return Sweeping(world)
+
+
+async def test_an_event_is_published_once_and_leaves_the_outbox(sweeping: Sweeping) -> None:
+    await sweeping.world.birth(sweeping.world.device())
+    assert await sweeping.announce.flush(DEVICE) == 1
+    assert [event.kind for event in sweeping.topic.published] == ["issued"]
+    assert sweeping.world.ledger.read(DEVICE).outbox == ()
+    assert await sweeping.announce.flush(DEVICE) == 0
+
+
+async def test_an_outage_of_the_topic_loses_nothing_and_blocks_no_device(sweeping: Sweeping) -> None:
+    await sweeping.world.birth(sweeping.world.device())
+    sweeping.down("announcements.publish")
+    with pytest.raises(Unavailable):
+        await sweeping.announce.flush(DEVICE)
+    await sweeping.world.birth(sweeping.world.device().with_new_key())
+    assert await sweeping.announce.flush(DEVICE) == 2
+
+
+async def test_an_event_that_may_have_been_published_is_published_again_with_the_same_id(sweeping: Sweeping) -> None:
+    await sweeping.world.birth(sweeping.world.device())
+    sweeping.down("ledger.commit")
+    with pytest.raises(Unavailable):
+        await sweeping.announce.flush(DEVICE)
+    await sweeping.announce.flush(DEVICE)
+    assert len(sweeping.topic.published) == 2
+    assert len(sweeping.topic.ids) == 1
+
+
+async def test_a_device_that_changes_meanwhile_is_read_again(sweeping: Sweeping) -> None:
+    await sweeping.world.birth(sweeping.world.device())
+    sweeping.world.calls.fail("ledger.commit", StaleVersionError)
+    assert await sweeping.announce.flush(DEVICE) == 1
+    assert len(sweeping.topic.published) == 1
+
+
+async def test_a_device_that_keeps_changing_is_given_up_for_now(sweeping: Sweeping) -> None:
+    await sweeping.world.birth(sweeping.world.device())
+    for _ in range(4):
+        sweeping.world.calls.fail("ledger.commit", StaleVersionError)
+    with pytest.raises(Unavailable):
+        await sweeping.announce.flush(DEVICE)
+
+
+async def test_the_sweep_publishes_what_no_message_told_of(sweeping: Sweeping) -> None:
+    await sweeping.world.birth(sweeping.world.device())
+    swept = await sweeping.sweep.run()
+    assert (swept.finished, swept.stuck) == (1, ())
+    assert len(sweeping.topic.published) == 1
+    assert await sweeping.hinted("outbox") == []
+
+
+async def test_the_sweep_names_what_cannot_be_published(sweeping: Sweeping) -> None:
+    await sweeping.world.birth(sweeping.world.device())
+    sweeping.down("announcements.publish")
+    (stuck,) = (await sweeping.sweep.run()).stuck
+    assert (stuck.device_id, stuck.kind, stuck.cause) == (DEVICE, "outbox", "no route")
+    assert await sweeping.hinted("outbox") == [DEVICE]
+
+
+async def blocked(sweeping: Sweeping) -> None:
+    """A device whose block has begun, and that DPS has not heard of yet."""
+    await sweeping.world.birth(sweeping.world.device())
+    sweeping.down("enrollments.block", times=1)
+    await sweeping.world.revoke.begin(
+        DEVICE, "hold", Reason.CERTIFICATE_HOLD, caller="operator", comment="", saga_id="s-1"
+    )
+
+
+async def test_the_sweep_finishes_a_saga(sweeping: Sweeping) -> None:
+    await blocked(sweeping)
+    await sweeping.sweep.run()
+    saga = sweeping.world.ledger.read(DEVICE).saga
+    assert saga is not None
+    assert saga.next is None
+    await sweeping.sweep.run()
+    assert await sweeping.hinted("saga") == []
+
+
+async def test_the_sweep_names_a_saga_that_cannot_go_on(sweeping: Sweeping) -> None:
+    await blocked(sweeping)
+    sweeping.down("enrollments.block")
+    stuck = [one for one in (await sweeping.sweep.run()).stuck if one.kind == "saga"]
+    assert [one.device_id for one in stuck] == [DEVICE]
+    assert stuck[0].since is not None
