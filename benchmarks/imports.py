@@ -33,7 +33,7 @@ class Figure:
 
 
 def measure(say: Callable[[str], None]) -> list[Figure]:
-    first_use = deferred(REPOSITORY / "shared" / "wiring.py")
+    first_use = deferred(REPOSITORY / "shared" / "wiring" / "__init__.py")
     contestants = {
         "function_app, at the start of the app": ("", APP),
         "bare azure.functions, httpx, cryptography.x509": ("", BARE),

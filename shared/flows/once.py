@@ -172,7 +172,8 @@ class Once:
         try:
             leaf = check_issued(answer.certificates, order.request, self.clock())
             await self.chains.check_issuer(order.profile.label, leaf)
-            await self.issuers.note(certificate(leaf))
+            issued = certificate(leaf)
+            await self.issuers.note(issued)
         except UpstreamRefused:
             await self._leave(order, claimed, None)
             raise
@@ -180,7 +181,7 @@ class Once:
             await self._doubt(order, claimed)
             raise
         return LedgerCertificate(
-            certificate(leaf),
+            issued,
             order.profile.label,
             source="rest" if isinstance(order.profile.upstream, RestUpstream) else "est",
             digicert_id=answer.digicert_id,
