@@ -9,7 +9,7 @@ from cryptography import x509
 from shared.core.csr import SigningRequest
 from shared.core.fleet import Change, Claim, Device, Snapshot
 from shared.core.identity import DeviceId
-from shared.flows.ports import Answer
+from shared.flows.ports.issuance import Answer
 
 _UNKNOWN = Snapshot()
 

@@ -11,7 +11,7 @@ import azure.functions as func
 from shared import telemetry
 from shared.core.identity import DeviceId
 from shared.flows.application import Application
-from shared.flows.ports import Due
+from shared.flows.ports.index import Due
 
 
 def blueprint(application: Callable[[], Application]) -> func.Blueprint:

@@ -7,7 +7,7 @@ from typing import Final
 import httpx
 
 from shared.core.errors import TooLarge, Unavailable, UpstreamRefused
-from shared.flows.ports import Download
+from shared.flows.ports.revocation import Download
 
 MOST_BYTES: Final = 128 * 1024 * 1024  # a million entries take some 40 MB
 _PATIENCE: Final = httpx.Timeout(30.0, connect=4.0)  # between two pieces

@@ -11,7 +11,7 @@ import httpx
 from shared.adapters.tls import client_context
 from shared.adapters.transport import Call, Transport
 from shared.core.errors import Malformed, Refusal, UpstreamRefused
-from shared.flows.ports import FreshSecrets
+from shared.flows.ports.secrets import FreshSecrets
 
 # One request to DigiCert ONE may take this long, so that the device has its answer in time.
 ISSUE_SECONDS: Final = 14.0

@@ -15,7 +15,7 @@ from shared.adapters.digicert_rest import Certificates
 from shared.adapters.transport import Call
 from shared.core.csr import SigningRequest
 from shared.core.errors import UpstreamRefused
-from shared.flows.ports import Answer, Pending
+from shared.flows.ports.issuance import Answer, Pending
 
 _POLL_AFTER = 30
 

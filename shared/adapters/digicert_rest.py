@@ -14,7 +14,7 @@ from shared.adapters.transport import Call
 from shared.core.certificate import certificate
 from shared.core.csr import SigningRequest
 from shared.core.errors import Malformed, UpstreamRefused
-from shared.flows.ports import Answer, Pending
+from shared.flows.ports.issuance import Answer, Pending
 
 _JSON: Final = {"Content-Type": "application/json", "Accept": "application/json"}
 _MOST_RECORDS: Final = 20

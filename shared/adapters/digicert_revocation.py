@@ -19,7 +19,7 @@ from shared.core.certificate import Certificate
 from shared.core.errors import UpstreamRefused
 from shared.core.fleet import LedgerCertificate
 from shared.core.revocation import DIGICERT, Reason
-from shared.flows.ports import RevokedPage
+from shared.flows.ports.revocation import RevokedPage
 
 _JSON: Final = {"Content-Type": "application/json", "Accept": "application/json"}
 _PAGE: Final = 100

@@ -15,7 +15,8 @@ from shared.core.certificate import Certificate
 from shared.core.errors import Misconfigured, Throttled, Unavailable
 from shared.core.identity import DeviceId
 from shared.core.rotation import Slot, Slots
-from shared.flows.ports import Enrollment, StaleVersionError
+from shared.flows.ports.dps import Enrollment
+from shared.flows.ports.ledger import StaleVersionError
 
 API_VERSION: Final = "2021-10-01"  # the stable version that Microsoft's documentation and CLI use
 SCOPE: Final = "https://azure-devices-provisioning.net/.default"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.adapters.dps import READ_ONLY, DpsService, document, quoted, thumbprint
 from shared.core.rotation import Slot, Slots
-from shared.flows.ports import Group
+from shared.flows.ports.dps import Group
 
 
 @dataclass(frozen=True)

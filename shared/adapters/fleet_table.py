@@ -17,7 +17,7 @@ from shared.adapters.tables import DUE, FLEET, Tables, translated
 from shared.core.errors import Malformed
 from shared.core.identity import DeviceId
 from shared.core.searching import Search
-from shared.flows.ports import CertificatePage, Due, DuePage, Listed
+from shared.flows.ports.index import CertificatePage, Due, DuePage, Listed
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity

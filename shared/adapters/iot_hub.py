@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from shared.core.errors import Misconfigured, Unavailable
 from shared.core.identity import DeviceId
 from shared.core.rotation import Slots
-from shared.flows.ports import HubIdentity, StaleVersionError
+from shared.flows.ports.hubs import HubIdentity
+from shared.flows.ports.ledger import StaleVersionError
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

@@ -18,7 +18,7 @@ from shared.adapters.tables import DUE, HINTS, SERIALS, SYNC, THUMBPRINTS, Row, 
 from shared.core.certificate import Certificate
 from shared.core.fleet import Change, Snapshot
 from shared.core.identity import DeviceId
-from shared.flows.ports import Due, Unfinished
+from shared.flows.ports.index import Due, Unfinished
 
 _WATERMARK: Final = "watermark"
 

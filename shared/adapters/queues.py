@@ -26,7 +26,7 @@ from azure.storage.queue import TextBase64EncodePolicy
 
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
-from shared.flows.ports import Due
+from shared.flows.ports.index import Due
 
 if TYPE_CHECKING:
     from azure.storage.queue.aio import QueueClient, QueueServiceClient

@@ -17,7 +17,7 @@ from azure.core.exceptions import (
 from azure.data.tables import TableTransactionError, UpdateMode
 
 from shared.core.errors import Misconfigured, Unavailable
-from shared.flows.ports import StaleVersionError
+from shared.flows.ports.ledger import StaleVersionError
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity

@@ -13,7 +13,7 @@ from azure.data.tables import UpdateMode
 
 from shared.adapters.tables import SYNC, Row, Tables, encoded, refused, translated
 from shared.core.errors import Unavailable
-from shared.flows.ports import KeptWish, Wish
+from shared.flows.ports.operators import KeptWish, Wish
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity

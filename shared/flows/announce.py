@@ -6,7 +6,8 @@ from typing import Final
 from shared.core.errors import Unavailable
 from shared.core.fleet import Change
 from shared.core.identity import DeviceId
-from shared.flows.ports import Announcements, Ledger, StaleVersionError
+from shared.flows.ports.ledger import Ledger, StaleVersionError
+from shared.flows.ports.work import Announcements
 
 _ATTEMPTS: Final = 4
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shared.flows.announce import Announce
 from shared.flows.enroll import Enroll
 from shared.flows.operate import Operate
-from shared.flows.ports import Secrets
+from shared.flows.ports.secrets import Secrets
 from shared.flows.provision import Provision
 from shared.flows.ready import Ready
 from shared.flows.renew import Renew

@@ -36,7 +36,9 @@ from shared.core.policy import (
 )
 from shared.core.profile import IndividualEnrollment, Label, Passcode, Profile, Profiles
 from shared.flows.once import Once, Order
-from shared.flows.ports import Clock, Pending, Secrets, Upstream
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.issuance import Pending, Upstream
+from shared.flows.ports.secrets import Secrets
 from shared.flows.rotate import Rotate
 from shared.flows.trust import Chains
 

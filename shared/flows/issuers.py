@@ -15,7 +15,9 @@ from shared.core.chain import check_chain
 from shared.core.errors import UpstreamRefused
 from shared.core.issuer import named_issuer, names_of
 from shared.core.profile import Label
-from shared.flows.ports import ChainSource, Clock, Watermarks
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.index import Watermarks
+from shared.flows.ports.issuance import ChainSource
 
 _AT_ONCE: Final = 32
 

@@ -17,7 +17,9 @@ from shared.core.fleet import Block, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import Profile, RestUpstream
 from shared.flows.issuers import Issuers
-from shared.flows.ports import Answer, Clock, Ledger, Pause, Pending, StaleVersionError, Upstream
+from shared.flows.ports.clock import Clock, Pause
+from shared.flows.ports.issuance import Answer, Pending, Upstream
+from shared.flows.ports.ledger import Ledger, StaleVersionError
 from shared.flows.trust import Chains
 
 # Longer than one request may take, so that only a request that died leaves a lease behind.

@@ -21,7 +21,11 @@ from shared.core.identity import DeviceId, registration_key
 from shared.core.lifecycle import event
 from shared.core.ops import Command
 from shared.core.revocation import Saga, Verb
-from shared.flows.ports import Clock, Due, KeptWish, Ledger, Poison, StaleVersionError, Wish, Wishes, Work
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.index import Due
+from shared.flows.ports.ledger import Ledger, StaleVersionError
+from shared.flows.ports.operators import KeptWish, Poison, Wish, Wishes
+from shared.flows.ports.work import Work
 from shared.flows.revoke import Revoke
 from shared.flows.survey import find
 

@@ -16,7 +16,11 @@ from shared.core.fleet import Block, Change, Device, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import GroupEnrollment, Profile, Profiles
 from shared.core.revocation import Reason
-from shared.flows.ports import Clock, Enrollments, Hubs, Ledger, StaleVersionError, Work
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.dps import Enrollments
+from shared.flows.ports.hubs import Hubs
+from shared.flows.ports.ledger import Ledger, StaleVersionError
+from shared.flows.ports.work import Work
 from shared.flows.revoke import Revoke
 from shared.flows.rotate import Rotate
 

@@ -9,7 +9,11 @@ from shared.core.fleet import Change, Device
 from shared.core.lifecycle import LifecycleEvent, event
 from shared.core.profile import Profile, Profiles
 from shared.core.renewal import Later, NoMore, Nudge, decide
-from shared.flows.ports import Clock, Due, Hubs, Ledger, Schedule, StaleVersionError, Watermarks, Work
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.hubs import Hubs
+from shared.flows.ports.index import Due, Schedule, Watermarks
+from shared.flows.ports.ledger import Ledger, StaleVersionError
+from shared.flows.ports.work import Work
 
 WATERMARK: Final = "expiry-scan"
 # A first scan, or one after a long stop, looks this far back.

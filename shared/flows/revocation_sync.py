@@ -20,7 +20,10 @@ from shared.core.errors import Conflict, Refusal
 from shared.core.fleet import Block, Snapshot
 from shared.core.profile import Label
 from shared.core.revocation import Reason
-from shared.flows.ports import Clock, Crls, Index, Ledger, RevokedList, Watermarks
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.index import Index, Watermarks
+from shared.flows.ports.ledger import Ledger
+from shared.flows.ports.revocation import Crls, RevokedList
 from shared.flows.revoke import Revoke
 from shared.flows.trust import Chains
 

@@ -16,7 +16,12 @@ from shared.core.fleet import Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import IndividualEnrollment, Label, Profiles
 from shared.core.revocation import Reason, Saga, StepName, Verb, saga
-from shared.flows.ports import Clock, Enrollments, Hubs, Revocation, SagaLedger, StaleVersionError, Work
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.dps import Enrollments
+from shared.flows.ports.hubs import Hubs
+from shared.flows.ports.ledger import SagaLedger, StaleVersionError
+from shared.flows.ports.revocation import Revocation
+from shared.flows.ports.work import Work
 
 # What an operator waits for at most; the queue finishes.
 BEGIN_SECONDS = 10.0

@@ -18,7 +18,11 @@ from shared.core.fleet import Block, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import IndividualEnrollment, Label, Profile, Profiles
 from shared.core.rotation import Slot, Slots
-from shared.flows.ports import Clock, Enrollment, Enrollments, Hubs, Ledger, StaleVersionError, Work
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.dps import Enrollment, Enrollments
+from shared.flows.ports.hubs import Hubs
+from shared.flows.ports.ledger import Ledger, StaleVersionError
+from shared.flows.ports.work import Work
 
 # What a device waits for its hub and DPS at most; afterwards the settle queue finishes.
 PLACE_SECONDS = 6.0

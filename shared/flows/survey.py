@@ -11,7 +11,9 @@ from shared.core.fleet import Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.revocation import Saga
 from shared.core.searching import Search
-from shared.flows.ports import Clock, Due, Fleet, Hints, Ledger, Listed
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.index import Due, Fleet, Hints, Listed
+from shared.flows.ports.ledger import Ledger
 
 # A saga ends within seconds; one that is older, or has failed, is stuck.
 STUCK_AFTER: Final = timedelta(minutes=10)

@@ -6,7 +6,8 @@ from datetime import datetime
 from shared.core.errors import Refusal
 from shared.core.identity import DeviceId
 from shared.flows.announce import Announce
-from shared.flows.ports import Hints, Ledger
+from shared.flows.ports.index import Hints
+from shared.flows.ports.ledger import Ledger
 from shared.flows.revoke import Revoke
 
 

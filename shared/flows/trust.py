@@ -13,7 +13,8 @@ from shared.core.chain import check_chain, issuing
 from shared.core.client_certificate import Trust, trust
 from shared.core.errors import Refusal, Unavailable, UpstreamRefused
 from shared.core.profile import Label
-from shared.flows.ports import ChainSource, Clock
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.issuance import ChainSource
 
 FRESH = timedelta(minutes=30)
 # After a refresh failed the old copy is served, and the source is left alone for a while.

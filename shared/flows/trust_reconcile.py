@@ -13,7 +13,10 @@ from shared.core.errors import Refusal, Unavailable
 from shared.core.issuer import Roll, newest, roll, thumbprint
 from shared.core.profile import GroupEnrollment, Label, Profiles
 from shared.flows.issuers import Issuers, RememberedChain
-from shared.flows.ports import Clock, Group, Groups, StaleVersionError, Watermarks
+from shared.flows.ports.clock import Clock
+from shared.flows.ports.dps import Group, Groups
+from shared.flows.ports.index import Watermarks
+from shared.flows.ports.ledger import StaleVersionError
 
 type Chain = tuple[x509.Certificate, ...]
 

@@ -35,7 +35,7 @@ from shared.flows.enroll import Enroll
 from shared.flows.issuers import Issuers, RememberedChain
 from shared.flows.once import Once
 from shared.flows.operate import Operate
-from shared.flows.ports import ChainSource
+from shared.flows.ports.issuance import ChainSource
 from shared.flows.provision import Provision
 from shared.flows.ready import Ready
 from shared.flows.renew import Renew

@@ -25,7 +25,9 @@ from shared.core.profile import (
     RestUpstream,
 )
 from shared.core.profile import Upstream as ConfiguredUpstream
-from shared.flows.ports import ChainSource, FreshSecrets, Revocation, RevokedList, Upstream
+from shared.flows.ports.issuance import ChainSource, Upstream
+from shared.flows.ports.revocation import Revocation, RevokedList
+from shared.flows.ports.secrets import FreshSecrets
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sandbox import pki
 from shared.core.certificate import Certificate, certificate
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
-from shared.flows.ports import Enrollment, Enrollments
+from shared.flows.ports.dps import Enrollment, Enrollments
 from tests.contracts.outside import Outside
 from tests.fakes.azure import FakeEnrollments
 from tests.fakes.calls import Calls

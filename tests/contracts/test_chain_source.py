@@ -6,7 +6,7 @@ import pytest
 
 from shared.core.chain import check_chain, issuing
 from shared.core.errors import Unavailable
-from shared.flows.ports import ChainSource
+from shared.flows.ports.issuance import ChainSource
 from tests.conftest import Running
 from tests.contracts.outside import sandbox_of
 from tests.fakes.calls import Calls

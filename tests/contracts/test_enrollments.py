@@ -10,7 +10,8 @@ from shared.core.certificate import Certificate, certificate
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
 from shared.core.rotation import Slots
-from shared.flows.ports import Enrollment, Enrollments, StaleVersionError
+from shared.flows.ports.dps import Enrollment, Enrollments
+from shared.flows.ports.ledger import StaleVersionError
 from tests.contracts.outside import Outside
 from tests.fakes.azure import FakeEnrollments
 from tests.fakes.calls import Calls

@@ -13,7 +13,7 @@ from shared.adapters.event_topic import EventTopic
 from shared.core.errors import Misconfigured, Unavailable
 from shared.core.identity import DeviceId
 from shared.core.lifecycle import LifecycleEvent, event
-from shared.flows.ports import Announcements
+from shared.flows.ports.work import Announcements
 from tests.contracts.outside import NOBODY, Outside
 from tests.fakes.topic import FakeAnnouncements
 

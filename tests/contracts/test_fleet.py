@@ -13,7 +13,8 @@ from shared.core.errors import Malformed, Unavailable
 from shared.core.fleet import Change, Device
 from shared.core.identity import DeviceId
 from shared.core.searching import Search
-from shared.flows.ports import Due, Fleet, Ledger, Listed, Schedule
+from shared.flows.ports.index import Due, Fleet, Listed, Schedule
+from shared.flows.ports.ledger import Ledger
 from tests.fakes.index import FakeSchedule
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.ops import FakeFleet, a_certificate

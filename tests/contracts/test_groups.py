@@ -11,7 +11,8 @@ from shared.adapters.dps import DpsService, document
 from shared.adapters.dps_groups import DpsGroups
 from shared.core.issuer import thumbprint
 from shared.core.rotation import Slots
-from shared.flows.ports import Group, Groups, StaleVersionError
+from shared.flows.ports.dps import Group, Groups
+from shared.flows.ports.ledger import StaleVersionError
 from tests.contracts.outside import Outside
 from tests.fakes.revocation import FakeGroups
 

@@ -9,7 +9,8 @@ import pytest
 from shared.core.errors import Misconfigured, Unavailable
 from shared.core.identity import DeviceId
 from shared.core.rotation import Slots
-from shared.flows.ports import HubIdentity, Hubs, StaleVersionError
+from shared.flows.ports.hubs import HubIdentity, Hubs
+from shared.flows.ports.ledger import StaleVersionError
 from tests.contracts.outside import Outside
 from tests.fakes.azure import FakeHubs
 from tests.fakes.calls import Calls

@@ -15,7 +15,8 @@ from shared.core.fleet import Change, Claim, Device, LedgerCertificate
 from shared.core.identity import DeviceId
 from shared.core.lifecycle import event
 from shared.core.revocation import Reason, saga
-from shared.flows.ports import Due, Hints, Index, Ledger, Schedule, StaleVersionError, Unfinished, Watermarks
+from shared.flows.ports.index import Due, Hints, Index, Schedule, Unfinished, Watermarks
+from shared.flows.ports.ledger import Ledger, StaleVersionError
 from tests.contracts.outside import Outside
 from tests.fakes.index import FakeHints, FakeIndex, FakeSchedule, FakeWatermarks
 from tests.fakes.ledger import FakeLedger

@@ -9,7 +9,7 @@ from shared.core.certificate import Certificate
 from shared.core.errors import Unavailable
 from shared.core.fleet import Change, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
-from shared.flows.ports import Ledger, StaleVersionError
+from shared.flows.ports.ledger import Ledger, StaleVersionError
 from tests.contracts.outside import Outside
 from tests.fakes.ledger import FakeLedger
 

@@ -11,7 +11,7 @@ from shared.core.fleet import Block, Change, Claim, Device, Failure, LedgerCerti
 from shared.core.identity import DeviceId
 from shared.core.lifecycle import LifecycleEvent, event
 from shared.core.revocation import Reason, Saga, Step, Verb, saga
-from shared.flows.ports import SagaLedger, StaleVersionError
+from shared.flows.ports.ledger import SagaLedger, StaleVersionError
 from tests.contracts.outside import Outside
 from tests.fakes.ledger import FakeLedger
 

@@ -10,7 +10,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.adapters.poison import QUEUES, StoragePoison
 from shared.core.errors import Unavailable
-from shared.flows.ports import Poison
+from shared.flows.ports.operators import Poison
 from tests.fakes.ops import FakePoison
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from azure.core.exceptions import ResourceNotFoundError
 from shared.adapters.queues import StorageQueues
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
-from shared.flows.ports import Due, Work
+from shared.flows.ports.index import Due
+from shared.flows.ports.work import Work
 from tests.contracts.outside import Outside
 from tests.fakes.work import FakeWork, Message, Queue
 

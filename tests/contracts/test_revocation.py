@@ -14,7 +14,8 @@ from shared.core.fleet import LedgerCertificate
 from shared.core.identity import DeviceId
 from shared.core.profile import RestUpstream
 from shared.core.revocation import Reason
-from shared.flows.ports import Answer, Revocation
+from shared.flows.ports.issuance import Answer
+from shared.flows.ports.revocation import Revocation
 from tests.contracts.outside import Outside, sandbox_of
 from tests.fakes.calls import Calls
 from tests.fakes.devices import Device

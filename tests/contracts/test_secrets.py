@@ -6,7 +6,7 @@ import pytest
 
 from shared.core.errors import Misconfigured, Unavailable
 from shared.core.identity import DeviceId
-from shared.flows.ports import FreshSecrets
+from shared.flows.ports.secrets import FreshSecrets
 from tests.contracts.outside import Outside
 from tests.fakes.azure import FakeSecrets
 from tests.fakes.calls import Calls

@@ -7,7 +7,7 @@ import pytest
 from shared.core.certificate import check_issued
 from shared.core.errors import Malformed, OutcomeUnknown, Throttled, Unavailable, UpstreamRefused
 from shared.core.identity import DeviceId
-from shared.flows.ports import Answer, Pending, Upstream
+from shared.flows.ports.issuance import Answer, Pending, Upstream
 from tests.conftest import Running
 from tests.contracts.outside import sandbox_of
 from tests.fakes.calls import Calls

@@ -10,7 +10,8 @@ import pytest
 from shared.adapters.wishes import TableWishes
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
-from shared.flows.ports import KeptWish, StaleVersionError, Wish, Wishes
+from shared.flows.ports.ledger import StaleVersionError
+from shared.flows.ports.operators import KeptWish, Wish, Wishes
 from tests.fakes.ops import FakeWishes
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
-from shared.flows.ports import Work
+from shared.flows.ports.work import Work
 from tests.contracts.outside import Outside
 from tests.fakes.calls import Calls
 from tests.fakes.work import FakeWork

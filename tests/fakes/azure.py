@@ -8,7 +8,9 @@ from shared.core.certificate import Certificate
 from shared.core.errors import Misconfigured
 from shared.core.identity import DeviceId, RegistrationKey, registration_key
 from shared.core.rotation import Slot, Slots
-from shared.flows.ports import Enrollment, HubIdentity, StaleVersionError
+from shared.flows.ports.dps import Enrollment
+from shared.flows.ports.hubs import HubIdentity
+from shared.flows.ports.ledger import StaleVersionError
 from tests.fakes.calls import Calls
 
 _TEXT = "the service is not set up correctly"

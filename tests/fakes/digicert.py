@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sandbox import pki
 from shared.core.csr import SigningRequest
 from shared.core.errors import Malformed, OutcomeUnknown, Throttled, Unavailable, UpstreamRefused
-from shared.flows.ports import Answer, Pending
+from shared.flows.ports.issuance import Answer, Pending
 from tests.fakes.calls import Calls
 from tests.fakes.clock import START, Clock
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from shared.core.identity import DeviceId, registration_key
-from shared.flows.ports import Due, Unfinished
+from shared.flows.ports.index import Due, Unfinished
 from tests.fakes.calls import Calls
 from tests.fakes.ledger import FakeLedger
 

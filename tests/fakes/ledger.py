@@ -11,7 +11,8 @@ from shared.core.fleet import Change, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId, RegistrationKey, registration_key
 from shared.core.lifecycle import LifecycleEvent
 from shared.core.revocation import Saga
-from shared.flows.ports import StaleVersionError, Unfinished
+from shared.flows.ports.index import Unfinished
+from shared.flows.ports.ledger import StaleVersionError
 from tests.fakes.calls import Calls
 from tests.fakes.clock import START
 

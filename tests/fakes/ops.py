@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from shared.core.certificate import Certificate
 from shared.core.errors import Malformed
@@ -15,18 +15,10 @@ from shared.core.identity import DeviceId, RegistrationKey, registration_key
 from shared.core.profile import Profiles
 from shared.core.searching import Search
 from shared.flows.operate import Operate
-from shared.flows.ports import (
-    CertificatePage,
-    Due,
-    DuePage,
-    Enrollments,
-    HubIdentity,
-    Hubs,
-    KeptWish,
-    Listed,
-    StaleVersionError,
-    Wish,
-)
+from shared.flows.ports.hubs import HubIdentity, Hubs
+from shared.flows.ports.index import CertificatePage, Due, DuePage, Listed
+from shared.flows.ports.ledger import StaleVersionError
+from shared.flows.ports.operators import KeptWish, Wish
 from shared.flows.revoke import Revoke
 from shared.flows.survey import Survey
 from tests.fakes.calls import Calls
@@ -34,6 +26,9 @@ from tests.fakes.clock import START, Clock
 from tests.fakes.index import FakeHints
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.work import FakeWork
+
+if TYPE_CHECKING:
+    from shared.flows.ports.dps import Enrollments
 
 
 @dataclass

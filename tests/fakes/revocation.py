@@ -18,7 +18,9 @@ from shared.core.profile import Profile, Profiles
 from shared.core.revocation import Reason, Saga, Verb
 from shared.core.rotation import Slot, Slots
 from shared.flows.issuers import Issuers, RememberedChain
-from shared.flows.ports import Download, Group, RevokedPage, StaleVersionError
+from shared.flows.ports.dps import Group
+from shared.flows.ports.ledger import StaleVersionError
+from shared.flows.ports.revocation import Download, RevokedPage
 from shared.flows.revocation_sync import RevocationSync
 from shared.flows.revoke import Revoke
 from shared.flows.trust import Chains

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Literal
 
 from shared.core.identity import DeviceId
-from shared.flows.ports import Due
+from shared.flows.ports.index import Due
 from tests.fakes.calls import Calls
 
 type Queue = Literal["settle", "nudge", "saga", "publish"]

@@ -9,7 +9,7 @@ from shared.core.fleet import Block, LedgerCertificate
 from shared.core.identity import registration_key
 from shared.core.profile import IndividualEnrollment
 from shared.core.rotation import Slots
-from shared.flows.ports import Enrollment
+from shared.flows.ports.dps import Enrollment
 from tests.fakes.devices import Device
 from tests.fakes.world import HUB_HOSTS, PASSCODE, PROFILE, Fakes, born_by_passcode, fakes
 

@@ -8,7 +8,8 @@ from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
 from shared.core.profile import Profiles
 from shared.flows.enroll import Enrolled
-from shared.flows.ports import Due, StaleVersionError
+from shared.flows.ports.index import Due
+from shared.flows.ports.ledger import StaleVersionError
 from shared.flows.renew import WATERMARK, Renew
 from tests.fakes.index import FakeSchedule, FakeWatermarks
 from tests.fakes.world import PROFILE, Fakes, fakes

@@ -13,7 +13,8 @@ from shared.core.identity import DeviceId
 from shared.core.ops import Command, request_id
 from shared.core.revocation import Reason
 from shared.flows.operate import REPLAY_LEASE, REPLAY_SECONDS, Renewal
-from shared.flows.ports import Due, StaleVersionError
+from shared.flows.ports.index import Due
+from shared.flows.ports.ledger import StaleVersionError
 from tests.fakes.calls import Crash
 from tests.fakes.ops import OpsWorld, a_certificate
 

@@ -10,7 +10,7 @@ from shared.core.identity import DeviceId
 from shared.core.ops import Command
 from shared.core.revocation import Reason
 from shared.flows.operate import REPLAY_LEASE
-from shared.flows.ports import StaleVersionError
+from shared.flows.ports.ledger import StaleVersionError
 from tests.fakes.calls import Crash, Moment
 from tests.fakes.ops import OpsWorld
 

@@ -11,7 +11,7 @@ from shared.core.fleet import Block
 from shared.core.identity import DeviceId
 from shared.core.profile import IndividualEnrollment
 from shared.core.revocation import Reason, Verb
-from shared.flows.ports import HubIdentity
+from shared.flows.ports.hubs import HubIdentity
 from shared.flows.revoke import BEGIN_SECONDS, CONFIRM_SECONDS
 from tests.fakes.revocation import DEVICE, RevocationWorld
 

@@ -13,7 +13,7 @@ from shared.core.errors import Conflict, Refusal, Throttled, Unavailable
 from shared.core.fleet import Block, LedgerCertificate
 from shared.core.identity import DeviceId
 from shared.core.revocation import Reason
-from shared.flows.ports import Download
+from shared.flows.ports.revocation import Download
 from shared.flows.revocation_sync import Alert, Synced
 from tests.fakes.calls import Crash, Moment
 from tests.fakes.digicert import DAY

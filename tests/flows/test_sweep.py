@@ -8,7 +8,7 @@ from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
 from shared.core.revocation import Reason
 from shared.flows.announce import Announce
-from shared.flows.ports import StaleVersionError
+from shared.flows.ports.ledger import StaleVersionError
 from shared.flows.sweep import Sweep
 from tests.fakes.index import FakeHints
 from tests.fakes.topic import FakeAnnouncements

@@ -5,7 +5,7 @@ import pytest
 from shared.core.errors import Unavailable
 from shared.core.identity import registration_key
 from shared.core.lifecycle import LifecycleEvent
-from shared.flows.ports import StaleVersionError
+from shared.flows.ports.ledger import StaleVersionError
 from tests.fakes.devices import Device
 from tests.fakes.world import Fakes
 

@@ -7,7 +7,7 @@ import pytest
 from shared.core.errors import Refusal, Throttled, Unavailable, UpstreamRefused
 from shared.core.est import Operation
 from shared.flows.enroll import Waiting
-from shared.flows.ports import Answer
+from shared.flows.ports.issuance import Answer
 from tests.fakes.world import Fakes
 
 pytestmark = pytest.mark.anyio
