@@ -20,6 +20,7 @@ from shared.core.fleet import Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.flows.application import Application
 from shared.flows.enroll import Enroll
+from shared.flows.issue import Issue
 from shared.flows.issuers import Issuers
 from shared.flows.once import Once
 from shared.flows.trust import Chains
@@ -133,5 +134,5 @@ def application(made: Authorities, devices: list[Prepared]) -> Application:
     chains = Chains({LABEL: FixedChain(made.chain)}, wiring.now)
     upstreams = {LABEL: PreparedUpstream({one.csr: one.issued for one in devices})}
     once = Once(ledger, chains, Issuers(world.watermarks, wiring.now), wiring.now, asyncio.sleep)
-    enroll = Enroll(known, secrets, chains, upstreams, once, rotate, wiring.now)
+    enroll = Enroll(known, secrets, chains, Issue(upstreams, once, rotate), wiring.now)
     return replace(world.application(), enroll=enroll, secrets=secrets, seconds=time.monotonic)

@@ -8,7 +8,7 @@ from cryptography import x509
 
 from functions import http
 from shared import telemetry
-from shared.core import csr, est, policy
+from shared.core import csr, est, principal
 from shared.core.errors import Malformed, NotFound, Refusal, TooLarge
 from shared.core.est import Operation, Route
 from shared.flows.application import Application
@@ -92,7 +92,7 @@ async def _serve(app: Application, route: Route, req: func.HttpRequest) -> tuple
 async def _enroll(app: Application, route: Route, req: func.HttpRequest) -> tuple[func.HttpResponse, dict[str, object]]:
     presented = Presented(await http.client_certificate(app, req), req.headers.get("Authorization", ""))
     outcome = await app.enroll.enroll(route.label, _submission(route, presented, req))
-    fields: dict[str, object] = {"device_id": outcome.device_id, "principal": policy.kind(outcome.principal)}
+    fields: dict[str, object] = {"device_id": outcome.device_id, "principal": principal.kind(outcome.principal)}
     match outcome:
         case Enrolled(issued=issued):
             leaf = issued.certificate

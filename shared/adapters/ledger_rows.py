@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from shared.adapters.tables import Row, encoded
 from shared.core.certificate import Certificate
-from shared.core.fleet import Block, Claim, Device, Failure, LedgerCertificate
+from shared.core.fleet import Block, Claim, Device, Expected, Failure, LedgerCertificate
 from shared.core.identity import DeviceId, registration_key
 from shared.core.lifecycle import LifecycleEvent
+from shared.core.passcode import OneTimePasscode
 from shared.core.revocation import Reason, Saga, Step
 
 DEVICE: Final = "device"
@@ -49,6 +51,8 @@ def device_row(device: Device) -> Row:
         "FailureReason": failure.reason if failure else "",
         "FailureAt": failure.at if failure else None,
         "FailureAddress": failure.address if failure else "",
+        "Expected": json.dumps(asdict(device.expected)) if device.expected else None,
+        "Passcode": _passcode_text(device.passcode) if device.passcode else None,
     }
 
 
@@ -73,6 +77,28 @@ def device(row: Mapping[str, Any]) -> Device:
         nudged_at=_utc_or_none(row.get("NudgedAt")),
         nudges=row["Nudges"],
         failure=Failure(row["FailureReason"], failed_at, row["FailureAddress"]) if failed_at else None,
+        expected=Expected(**json.loads(row["Expected"])) if row.get("Expected") else None,
+        passcode=_passcode(row["Passcode"]) if row.get("Passcode") else None,
+    )
+
+
+def _passcode_text(kept: OneTimePasscode) -> str:
+    document = asdict(kept) | {
+        "salt": kept.salt.hex(),
+        "digest": kept.digest.hex(),
+        "expires": kept.expires.isoformat(),
+    }
+    return json.dumps(document)
+
+
+def _passcode(text: str) -> OneTimePasscode:
+    document = json.loads(text)
+    return OneTimePasscode(
+        salt=bytes.fromhex(document["salt"]),
+        digest=bytes.fromhex(document["digest"]),
+        expires=datetime.fromisoformat(document["expires"]),
+        failures=document["failures"],
+        burnt_by=document["burnt_by"],
     )
 
 
@@ -93,6 +119,7 @@ def certificate_row(owner: DeviceId, kept: LedgerCertificate) -> Row:
         "Source": kept.source,
         "DigicertId": kept.digicert_id,
         "Status": kept.status,
+        "Batch": kept.batch,
     }
 
 
@@ -113,6 +140,7 @@ def certificate(row: Mapping[str, Any]) -> LedgerCertificate:
         source=row["Source"],
         digicert_id=row["DigicertId"],
         status=row["Status"],
+        batch=row.get("Batch", ""),
     )
 
 

@@ -8,8 +8,12 @@ from typing import Literal
 from shared.core.certificate import Certificate
 from shared.core.identity import DeviceId
 from shared.core.lifecycle import LifecycleEvent
+from shared.core.passcode import OneTimePasscode
 from shared.core.profile import Label
 from shared.core.revocation import Saga
+
+# How a certificate came: over EST, by an operator's request, in a batch, or issued by somebody else and found.
+type Source = Literal["est", "rest", "batch", "adopted"]
 
 
 class Block(Enum):
@@ -30,11 +34,24 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """What the manifest says of the device that will come, beside its label; empty where it says nothing.
+
+    `factory_thumbprint` is the SHA-256 of its factory certificate, lower-case hex, `hardware_serial` the serialNumber
+    in the subject of that.
+    """
+
+    factory_thumbprint: str = ""
+    hardware_serial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """The device itself.
 
     `hub` is the name of the IoT Hub it was last seen in, `current` the serial of the certificate known to be in use,
     `latest` that of the newest one. While they differ a rotation is open, since `rotating_since`.
+    `expected` is set for a device that a manifest has announced.
     `issued_count` counts the certificates begun on the day `issued_on` (UTC). `sequence` is the sequence number of the
     last connection event that was taken in, `connected` what it said.
     """
@@ -57,17 +74,23 @@ class Device:
     nudged_at: datetime | None = None
     nudges: int = 0
     failure: Failure | None = None
+    expected: Expected | None = None
+    passcode: OneTimePasscode | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerCertificate:
-    """A certificate of the device. `digicert_id` is DigiCert ONE's own id of it, empty when EST did not tell."""
+    """A certificate of the device. `digicert_id` is DigiCert ONE's own id of it, empty when EST did not tell.
+
+    `batch` is the id of the batch that asked for it, or empty.
+    """
 
     certificate: Certificate
     label: Label
-    source: Literal["est", "rest"]
+    source: Source
     digicert_id: str = ""
     status: Literal["issued", "superseded", "revoked"] = "issued"
+    batch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

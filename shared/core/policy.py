@@ -1,7 +1,6 @@
 """Who may ask for what: the one decision behind every enrollment. What is not allowed here is refused."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import assert_never
 
 from cryptography import x509
@@ -13,47 +12,15 @@ from shared.core.errors import Forbidden, Malformed
 from shared.core.est import Operation
 from shared.core.fleet import Block, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId, device_id
+from shared.core.principal import (
+    FactoryDevice,
+    IssuedDevice,
+    OneTimePasscodeHolder,
+    Operator,
+    PasscodeHolder,
+    Principal,
+)
 from shared.core.profile import Profile, RequestRules
-
-
-@dataclass(frozen=True, slots=True)
-class FactoryDevice:
-    """Holds a factory certificate, which names the device. For a first enrollment only."""
-
-    device_id: DeviceId
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedDevice:
-    """Holds a certificate that this label's CA has issued, and may renew that one alone, also soon after its end."""
-
-    device_id: DeviceId
-    certificate: x509.Certificate
-    expired: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PasscodeHolder:
-    """Knows a passcode. `device_id` is set when the passcode belongs to one device."""
-
-    user: str
-    device_id: DeviceId | None = None
-
-
-type Principal = FactoryDevice | IssuedDevice | PasscodeHolder
-
-
-def kind(principal: Principal) -> str:
-    """The principal's kind for the audit record."""
-    match principal:
-        case FactoryDevice():
-            return "factory certificate"
-        case IssuedDevice(expired=expired):
-            return "expired issued certificate" if expired else "issued certificate"
-        case PasscodeHolder():
-            return "passcode"
-        case _:
-            assert_never(principal)
 
 
 def requested_device(principal: Principal, request: SigningRequest) -> DeviceId:
@@ -107,10 +74,19 @@ def authorize(
                 # RFC 7030 §3.3.2: a third party's certificate is for a first enrollment.
                 raise Forbidden("a factory certificate cannot renew; use simpleenroll")
             _check_label(profile, known)
+            _check_expected(principal, known)
             return None
         case PasscodeHolder():
             _check_label(profile, known)
+            _check_expected(principal, known)
             return _authorize_passcode(profile, operation, request, known)
+        case OneTimePasscodeHolder():
+            _check_label(profile, known)
+            _check_not_burnt(known)
+            return _renewed_by_name(request, known) if operation is Operation.SIMPLEREENROLL else None
+        case Operator():
+            _check_label(profile, known)
+            return None
         case IssuedDevice():
             return _authorize_renewal(operation, principal.certificate, request, known)
         case _:
@@ -122,8 +98,38 @@ def _check_label(profile: Profile, known: Snapshot) -> None:
 
     An issued certificate can: it belongs to the device, which may move to another label of the same CA.
     """
-    if known.device is not None and known.certificates and known.device.label != profile.label:
+    device = known.device
+    if device is None or device.label == profile.label:
+        return
+    if known.certificates:
         raise Forbidden("the device is enrolled under another label")
+    if device.expected is not None:
+        raise Forbidden("the manifest has the device under another label")
+
+
+def _check_expected(principal: FactoryDevice | PasscodeHolder, known: Snapshot) -> None:
+    """A manifest that names the factory certificate, or the hardware, lets in nobody who does not show it.
+
+    An operator's request and a one-time passcode are decisions of their own about this one device.
+    """
+    expected = known.device.expected if known.device else None
+    if expected is None:
+        return
+    thumbprint, serial = "", ""
+    if isinstance(principal, FactoryDevice):
+        thumbprint, serial = principal.thumbprint, principal.hardware_serial
+    if expected.factory_thumbprint and thumbprint != expected.factory_thumbprint:
+        raise Forbidden("the manifest expects another factory certificate of the device")
+    if expected.hardware_serial and serial != expected.hardware_serial:
+        raise Forbidden("the manifest expects another hardware serial number in the factory certificate")
+
+
+def _check_not_burnt(known: Snapshot) -> None:
+    """Who has proven to know the passcode may repeat the request that burnt it, and nothing else."""
+    passcode = known.device.passcode if known.device else None
+    burnt_by = passcode.burnt_by if passcode else ""
+    if burnt_by and (known.claim is None or known.claim.key != burnt_by):
+        raise Forbidden("the one-time passcode has been used; ask the operator for another one")
 
 
 def _authorize_passcode(
@@ -133,9 +139,11 @@ def _authorize_passcode(
     accepts = passcode is not None and passcode.existing_devices == "accept"
     if known.certificates and not accepts and not _is_repeated(known):
         raise Forbidden("the passcode enrolls new devices only; renew with the certificate of the device")
-    if operation is not Operation.SIMPLEREENROLL:
-        return None
-    # RFC 7030 §4.2.2 with HTTP authentication alone: what is renewed is found in our own inventory.
+    return _renewed_by_name(request, known) if operation is Operation.SIMPLEREENROLL else None
+
+
+def _renewed_by_name(request: SigningRequest, known: Snapshot) -> LedgerCertificate:
+    """RFC 7030 §4.2.2 with HTTP authentication alone: what is renewed is found in our own inventory."""
     wanted = request.subject.rfc4514_string()
     found = [one for one in known.certificates if one.certificate.subject == wanted and one.status == "issued"]
     if not found:

@@ -1,45 +1,30 @@
 """Birth and renewal over EST: authenticate the device, apply the label's profile, issue once, return the leaf."""
 
 import asyncio
-import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from cryptography import x509
 
 from shared.core import basic, client_certificate, csr, est
-from shared.core.certificate import certificate, serial_hex
 from shared.core.client_certificate import NotTrusted
-from shared.core.csr import SigningRequest
 from shared.core.errors import (
     Forbidden,
-    IssuedWhileBlocked,
     NotFound,
     OutcomeUnknown,
     Refusal,
     Unauthenticated,
-    Unavailable,
 )
 from shared.core.est import Operation
-from shared.core.fleet import LedgerCertificate, Snapshot
+from shared.core.fleet import LedgerCertificate
 from shared.core.identity import DeviceId
-from shared.core.policy import (
-    FactoryDevice,
-    IssuedDevice,
-    PasscodeHolder,
-    Principal,
-    authorize,
-    check_request,
-    claim_key,
-    requested_device,
-)
-from shared.core.profile import IndividualEnrollment, Label, Passcode, Profile, Profiles
-from shared.flows.once import Once, Order
+from shared.core.policy import requested_device
+from shared.core.principal import FactoryDevice, IssuedDevice, PasscodeHolder, Principal
+from shared.core.profile import Label, Passcode, Profile, Profiles
+from shared.flows.issue import Asked, Issue
 from shared.flows.ports.clock import Clock
-from shared.flows.ports.issuance import Pending, Upstream
+from shared.flows.ports.issuance import Pending
 from shared.flows.ports.secrets import Secrets
-from shared.flows.rotate import Rotate
 from shared.flows.trust import Chains
 
 # The device's own limit is 30 s (aziot-identityd), with cacerts on the same clock.
@@ -90,9 +75,7 @@ class Enroll:
     profiles: Profiles
     secrets: Secrets
     chains: Chains
-    upstreams: Mapping[Label, Upstream]
-    once: Once
-    rotate: Rotate
+    issue: Issue
     clock: Clock
 
     def profile(self, label: Label) -> Profile:
@@ -114,9 +97,12 @@ class Enroll:
                 principal = await self.authenticate(profile, submission.presented, submission.operation)
                 est.check_media(submission.content_type, submission.content_encoding)
                 request = csr.parse(csr.decode_body(submission.body))
-                await self.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
                 asked = requested_device(principal, request)
-                return await self._for_device(asked, profile, submission.operation, principal, request)
+                wish = Asked(asked, principal, submission.operation, request, source="est")
+                outcome = await self.issue.issue(profile, wish)
+                if isinstance(outcome, Pending):
+                    return Waiting(asked, principal, outcome.retry_after)
+                return Enrolled(asked, principal, outcome)
         except TimeoutError as error:
             late = OutcomeUnknown("it took too long; send the same request again", retry_after=10)
             late.device_id = asked
@@ -124,36 +110,6 @@ class Enroll:
         except Refusal as refusal:
             refusal.device_id = asked
             raise
-
-    async def _for_device(
-        self, asked: DeviceId, profile: Profile, operation: Operation, principal: Principal, request: SigningRequest
-    ) -> Enrolled | Waiting:
-        check_request(profile.request, request, asked)
-        presented = serial_hex(principal.certificate) if isinstance(principal, IssuedDevice) else ""
-        key = claim_key(profile, request, presented)
-
-        def admit(known: Snapshot) -> LedgerCertificate | None:
-            # A request that was answered may be repeated, as long as it would be given that same answer.
-            seen = known if self.once.answered(profile, known) else replace(known, claim=None)
-            return authorize(profile, operation, principal, request, seen)
-
-        known = await self.once.ledger.load(asked, key)
-        renewed = admit(known)
-        renews = renewed.digicert_id if renewed else ""
-        order = Order(asked, profile, request, key, admit, renews, presented)
-        try:
-            outcome = await self.once.issue(order, known, self.upstreams[profile.label])
-        except IssuedWhileBlocked:
-            with contextlib.suppress(Unavailable):  # then the next look at the saga finds the certificate
-                await self.rotate.work.saga(asked)
-            raise
-        if isinstance(outcome, Pending):
-            return Waiting(asked, principal, outcome.retry_after)
-        shown = _presented(principal, known, profile)
-        if shown or known.certificates or isinstance(profile.dps, IndividualEnrollment):
-            # The first certificate of a group's device takes nothing's place, and costs no other call.
-            await self.rotate.begin(asked, profile, shown)
-        return Enrolled(asked, principal, outcome)
 
     async def authenticate(self, profile: Profile, presented: Presented, operation: Operation) -> Principal:
         """Who asks. Raises Malformed, Unauthenticated, Forbidden.
@@ -224,11 +180,3 @@ class Enroll:
         if not basic.matches(given, await self.secrets.get(passcode.secret)):
             raise Unauthenticated("the user or the password is wrong", challenge=True)
         return PasscodeHolder(given.user.decode(errors="replace"))
-
-
-def _presented(principal: Principal, known: Snapshot, profile: Profile) -> LedgerCertificate | None:
-    """The certificate of ours that the device came with, also when the ledger has forgotten it."""
-    if not isinstance(principal, IssuedDevice):
-        return None
-    forgotten = LedgerCertificate(certificate(principal.certificate), profile.label, source="est")
-    return known.certificate(forgotten.certificate.serial) or forgotten

@@ -5,18 +5,17 @@ lease is written; a claim whose outcome is unknown stays, and the next try asks 
 that public key before it orders another.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.core import issuance
 from shared.core.certificate import certificate, check_issued, serial_hex
-from shared.core.csr import SigningRequest
 from shared.core.errors import IssuedWhileBlocked, OutcomeUnknown, Refusal, Throttled, Unavailable, UpstreamRefused
 from shared.core.fleet import Block, Claim, Device, LedgerCertificate, Snapshot
-from shared.core.identity import DeviceId
+from shared.core.passcode import OneTimePasscode
 from shared.core.profile import Profile, RestUpstream
 from shared.flows.issuers import Issuers
+from shared.flows.order import Order
 from shared.flows.ports.clock import Clock, Pause
 from shared.flows.ports.issuance import Answer, Pending, Upstream
 from shared.flows.ports.ledger import Ledger, StaleVersionError
@@ -33,25 +32,6 @@ _ATTEMPTS = 5
 # A certificate that is paid for is not given up easily.
 _RECORD_ATTEMPTS = 8
 _POLL_AFTER = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One wish for a certificate, authorized. `renews` is DigiCert ONE's id of what it renews, or empty.
-
-    `presented` is the serial of the issued certificate that the device has just proven to use, or empty.
-
-    `admit` decides again whenever the ledger was read again, and raises Forbidden: the device may have been blocked, or
-    enrolled by somebody else.
-    """
-
-    device_id: DeviceId
-    profile: Profile
-    request: SigningRequest
-    claim_key: str
-    admit: Callable[[Snapshot], object]
-    renews: str = ""
-    presented: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +165,9 @@ class Once:
         return LedgerCertificate(
             issued,
             order.profile.label,
-            source="rest" if isinstance(order.profile.upstream, RestUpstream) else "est",
+            source=order.source,
             digicert_id=answer.digicert_id,
+            batch=order.batch,
         )
 
     async def _record(self, order: Order, claimed: Claimed, issued: LedgerCertificate) -> LedgerCertificate:
@@ -196,7 +177,7 @@ class Once:
         due = issued.certificate.renewal_due(order.profile.renewal_point).date()
         claim = replace(claimed.claim, state="issued", serial=serial)
         for attempt in range(_RECORD_ATTEMPTS):
-            newest = replace(device, label=order.profile.label)
+            newest = replace(device, label=order.profile.label, passcode=_passcode(order, device))
             change = issuance.change(known, newest, issued, order.presented, self.clock())
             try:
                 await self.ledger.record(known, claim, change, due)
@@ -237,6 +218,11 @@ class Once:
                     return
         except Refusal:
             return
+
+
+def _passcode(order: Order, device: Device) -> OneTimePasscode | None:
+    """The transaction that records the certificate burns the passcode that it was given for."""
+    return device.passcode.burnt(order.claim_key) if order.burns_passcode and device.passcode else device.passcode
 
 
 def _uncounted(device: Device, counted: Device) -> Device:

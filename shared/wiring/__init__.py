@@ -32,6 +32,7 @@ from shared.core.profile import Label, Profiles
 from shared.flows.announce import Announce
 from shared.flows.application import Application
 from shared.flows.enroll import Enroll
+from shared.flows.issue import Issue
 from shared.flows.issuers import Issuers, RememberedChain
 from shared.flows.once import Once
 from shared.flows.operate import Operate
@@ -130,14 +131,17 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
     rotate = Rotate(known, settings.hub_hosts, ledger, enrollments, hubs, work, now)
     revoke = Revoke(known, ledger, enrollments, hubs, connections.revocations(known.by_label), work, now)
     announce = Announce(ledger, outside.topic)
+    issue = Issue(
+        {label: connections.upstream(profile) for label, profile in known.by_label.items()},
+        Once(ledger, chains, issuers, now, asyncio.sleep),
+        rotate,
+    )
     return Application(
         enroll=Enroll(
             profiles=known,
             secrets=outside.secrets,
             chains=chains,
-            upstreams={label: connections.upstream(profile) for label, profile in known.by_label.items()},
-            once=Once(ledger, chains, issuers, now, asyncio.sleep),
-            rotate=rotate,
+            issue=issue,
             clock=now,
         ),
         provision=Provision(known, settings.hub_hosts, ledger, hubs, enrollments, rotate, revoke, work, now),

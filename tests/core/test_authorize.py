@@ -10,7 +10,8 @@ from shared.core.errors import Forbidden
 from shared.core.est import Operation
 from shared.core.fleet import Block, Snapshot
 from shared.core.identity import device_id
-from shared.core.policy import FactoryDevice, IssuedDevice, PasscodeHolder, Principal, authorize
+from shared.core.policy import authorize
+from shared.core.principal import FactoryDevice, IssuedDevice, PasscodeHolder, Principal
 from shared.core.profile import Profile
 from tests.core.making import DAY, DEVICE, NOW, Authority, ec_key, request
 from tests.core.profiles import PROFILE, device, ledger_certificate, snapshot, with_passcode

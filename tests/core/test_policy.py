@@ -11,14 +11,15 @@ from cryptography.x509.oid import NameOID
 from shared.core.csr import parse
 from shared.core.errors import Forbidden, Malformed
 from shared.core.identity import device_id
-from shared.core.policy import (
+from shared.core.policy import check_request, requested_device
+from shared.core.principal import (
     FactoryDevice,
     IssuedDevice,
+    OneTimePasscodeHolder,
+    Operator,
     PasscodeHolder,
     Principal,
-    check_request,
     kind,
-    requested_device,
 )
 from shared.core.profile import RequestRules
 from tests.core import asn1
@@ -31,7 +32,8 @@ EVERYBODY: list[Principal] = [
     FactoryDevice(ME),
     IssuedDevice(ME, LEAF),
     PasscodeHolder("user"),
-    PasscodeHolder("u", ME),
+    OneTimePasscodeHolder(ME),
+    Operator("ada", ME),
 ]
 
 
@@ -41,10 +43,16 @@ def test_the_common_name_is_the_device(principal: Principal) -> None:
 
 
 def test_each_kind_of_principal_has_its_name_in_the_audit_record() -> None:
-    assert [kind(one) for one in EVERYBODY] == ["factory certificate", "issued certificate", "passcode", "passcode"]
+    assert [kind(one) for one in EVERYBODY] == [
+        "factory certificate",
+        "issued certificate",
+        "passcode",
+        "one-time passcode",
+        "operator",
+    ]
 
 
-@pytest.mark.parametrize("principal", [FactoryDevice(ME), IssuedDevice(ME, LEAF), PasscodeHolder("user", ME)], ids=kind)
+@pytest.mark.parametrize("principal", [FactoryDevice(ME), IssuedDevice(ME, LEAF), OneTimePasscodeHolder(ME)], ids=kind)
 @pytest.mark.parametrize("other", ["device-2", "DEVICE-1", "Device-1", "device-11", "device-"])
 def test_nobody_speaks_for_another_device_not_even_in_other_case(principal: Principal, other: str) -> None:
     with pytest.raises(Forbidden, match="not the device"):

@@ -10,7 +10,8 @@ from shared.core.errors import Forbidden
 from shared.core.est import Operation
 from shared.core.identity import device_id
 from shared.core.names import certificate_san
-from shared.core.policy import IssuedDevice, authorize
+from shared.core.policy import authorize
+from shared.core.principal import IssuedDevice
 from tests.core import asn1
 from tests.core.making import DEVICE, Authority, raw_csr, request
 from tests.core.profiles import PROFILE, snapshot

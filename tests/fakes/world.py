@@ -16,6 +16,7 @@ from shared.core.profile import (
 from shared.flows.announce import Announce
 from shared.flows.application import Application
 from shared.flows.enroll import Enroll, Enrolled, Waiting
+from shared.flows.issue import Issue
 from shared.flows.issuers import Issuers, RememberedChain
 from shared.flows.once import Once
 from shared.flows.operate import Operate
@@ -84,7 +85,8 @@ class Fakes:
         self.revoke = Revoke(known, ledger, dps, hubs, dict.fromkeys(self.profiles, self.digicert), work, self.clock)
         self.provision = Provision(known, HUB_HOSTS, ledger, hubs, dps, self.rotate, self.revoke, work, self.clock)
         once = Once(ledger, self.chains, Issuers(self.watermarks, self.clock), self.clock, asyncio.sleep)
-        self.enroll = Enroll(known, self.secrets, self.chains, self.upstreams, once, self.rotate, self.clock)
+        self.issue = Issue(self.upstreams, once, self.rotate)
+        self.enroll = Enroll(known, self.secrets, self.chains, self.issue, self.clock)
 
     @property
     def profile(self) -> Profile:

@@ -6,11 +6,11 @@ import pytest
 
 from shared.core.certificate import certificate
 from shared.core.errors import Forbidden, Malformed, NotFound, Throttled, Unsupported
-from shared.core.policy import FactoryDevice, PasscodeHolder
+from shared.core.principal import FactoryDevice, PasscodeHolder
 from shared.flows.enroll import Enrolled
 from tests.fakes.clock import START
 from tests.fakes.devices import Device
-from tests.fakes.world import PASSCODE, PROFILE, Fakes, born_by_passcode, fakes
+from tests.fakes.world import PASSCODE, Fakes, born_by_passcode, fakes
 
 pytestmark = pytest.mark.anyio
 
@@ -53,9 +53,8 @@ async def test_a_device_with_the_passcode_gets_its_birth_certificate() -> None:
     assert len(world.ca.issued) == 1
 
 
-async def test_what_came_by_rest_is_recorded_so() -> None:
-    world = fakes(upstream=PROFILE.lookup, lookup=None)
-    assert (await world.birth(world.device())).issued.source == "rest"
+async def test_the_ledger_says_how_the_certificate_was_asked_for(world: Fakes) -> None:
+    assert (await world.birth(world.device())).issued.source == "est"
 
 
 async def test_the_same_request_signed_anew_gets_the_same_certificate(world: Fakes) -> None:

@@ -7,7 +7,7 @@ import pytest
 from shared.core.errors import Forbidden, Unauthenticated
 from shared.core.est import Operation
 from shared.core.fleet import Change
-from shared.core.policy import IssuedDevice
+from shared.core.principal import IssuedDevice
 from tests.fakes.clock import START
 from tests.fakes.devices import Device
 from tests.fakes.world import FACTORY, PROFILE, Fakes, fakes

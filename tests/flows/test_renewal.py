@@ -6,7 +6,7 @@ import pytest
 
 from shared.core.errors import Forbidden
 from shared.core.est import Operation
-from shared.core.policy import IssuedDevice
+from shared.core.principal import IssuedDevice
 from tests.fakes.devices import Device
 from tests.fakes.world import PASSCODE, Fakes, born_by_passcode
 

@@ -11,7 +11,7 @@ from shared.core.errors import Forbidden, Malformed, Unauthenticated, Unavailabl
 from shared.core.est import Operation
 from shared.core.fleet import Block
 from shared.core.fleet import Device as KnownDevice
-from shared.core.policy import FactoryDevice, IssuedDevice, PasscodeHolder
+from shared.core.principal import FactoryDevice, IssuedDevice, PasscodeHolder
 from tests.fakes.clock import START
 from tests.fakes.devices import Device, factory_leaf, new_key
 from tests.fakes.world import FACTORY, PASSCODE, PROFILE, Fakes, born_by_passcode, fakes

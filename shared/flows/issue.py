@@ -1,0 +1,92 @@
+"""Who asks is proven: authorize by the profile, issue once, and let the certificate in beside the one in use.
+
+The one way to a certificate, for a device at the EST endpoint, an operator's request, and each row of a batch.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from shared.core.certificate import certificate, serial_hex
+from shared.core.csr import SigningRequest
+from shared.core.errors import IssuedWhileBlocked, Unavailable
+from shared.core.est import Operation
+from shared.core.fleet import LedgerCertificate, Snapshot, Source
+from shared.core.identity import DeviceId
+from shared.core.policy import authorize, check_request, claim_key
+from shared.core.principal import IssuedDevice, OneTimePasscodeHolder, Principal
+from shared.core.profile import IndividualEnrollment, Label, Profile
+from shared.flows.once import Once
+from shared.flows.order import Order
+from shared.flows.ports.issuance import Pending, Upstream
+from shared.flows.rotate import Rotate
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One wish for a certificate of this device, by whom, how and with which request. `batch` is an id, or empty."""
+
+    device_id: DeviceId
+    principal: Principal
+    operation: Operation
+    request: SigningRequest
+    source: Source
+    batch: str = ""
+
+
+@dataclass(frozen=True)
+class Issue:
+    """`upstreams` holds DigiCert ONE for each label."""
+
+    upstreams: Mapping[Label, Upstream]
+    once: Once
+    rotate: Rotate
+
+    async def issue(self, profile: Profile, asked: Asked) -> LedgerCertificate | Pending:
+        """A certificate for the request; it may be one that the same request was given before. Raises every Refusal."""
+        await self.once.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
+        device, principal, request = asked.device_id, asked.principal, asked.request
+        check_request(profile.request, request, device)
+        presented = serial_hex(principal.certificate) if isinstance(principal, IssuedDevice) else ""
+        key = claim_key(profile, request, presented)
+
+        def admit(known: Snapshot) -> LedgerCertificate | None:
+            # A request that was answered may be repeated, as long as it would be given that same answer.
+            seen = known if self.once.answered(profile, known) else replace(known, claim=None)
+            return authorize(profile, asked.operation, principal, request, seen)
+
+        known = await self.once.ledger.load(device, key)
+        renewed = admit(known)
+        order = Order(
+            device,
+            profile,
+            request,
+            key,
+            admit,
+            source=asked.source,
+            renews=renewed.digicert_id if renewed else "",
+            presented=presented,
+            burns_passcode=isinstance(principal, OneTimePasscodeHolder),
+            batch=asked.batch,
+        )
+        try:
+            outcome = await self.once.issue(order, known, self.upstreams[profile.label])
+        except IssuedWhileBlocked:
+            with contextlib.suppress(Unavailable):  # then the next look at the saga finds the certificate
+                await self.rotate.work.saga(device)
+            raise
+        if isinstance(outcome, Pending):
+            return outcome
+        shown = _presented(principal, known, profile)
+        if shown or known.certificates or isinstance(profile.dps, IndividualEnrollment):
+            # The first certificate of a group's device takes nothing's place, and costs no other call.
+            await self.rotate.begin(device, profile, shown)
+        return outcome
+
+
+def _presented(principal: Principal, known: Snapshot, profile: Profile) -> LedgerCertificate | None:
+    """The certificate of ours that the device came with, also when the ledger has forgotten it."""
+    if not isinstance(principal, IssuedDevice):
+        return None
+    forgotten = LedgerCertificate(certificate(principal.certificate), profile.label, source="adopted")
+    return known.certificate(forgotten.certificate.serial) or forgotten
