@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 
-from shared.adapters.queues import NUDGE, PUBLISH, SAGA, SETTLE
+from shared.adapters.queues import BATCH, NUDGE, PUBLISH, SAGA, SETTLE
 from shared.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 # Every queue that triggers a function of this app.
-QUEUES: Final = (SETTLE, NUDGE, SAGA, PUBLISH, "hub-events")
+QUEUES: Final = (SETTLE, NUDGE, SAGA, PUBLISH, BATCH, "hub-events")
 
 _SUFFIX: Final = "-poison"
 _FOR_EVER: Final = -1
-_BATCH: Final = 32  # the most that one request takes
+_AT_ONCE: Final = 32  # the most that one request takes
 # Long enough to put a batch back; what is not put back by then shows again.
 _HIDDEN_SECONDS: Final = 60
 _SECONDS: Final = 8.0  # the SDK's own retries take longer
@@ -56,7 +56,7 @@ class StoragePoison:
         return moved
 
     async def _batch(self, poison: "QueueClient", healthy: "QueueClient", most: int) -> int:
-        size = min(most, _BATCH)
+        size = min(most, _AT_ONCE)
         pages = poison.receive_messages(max_messages=size, messages_per_page=size, visibility_timeout=_HIDDEN_SECONDS)
         messages = [message async for message in pages]
         for message in messages:

@@ -6,6 +6,7 @@
 | `nudge`   | `{"deviceId": "dev-1", "serial": "4a…", "day": "2026-03-02"}` | `Renew.nudge(Due(device, serial), day)` |
 | `saga`    | `{"deviceId": "dev-1"}`                                       | `Revoke.advance(device)`                |
 | `publish` | `{"deviceId": "dev-1"}`                                       | `Announce.flush(device)`                |
+| `batch`   | `{"batch": "b-4a…"}`                                          | `Batching.advance(batch)`               |
 
 `serial` is lower-case hex, `day` the partition of the `due` index that the certificate was found in. A message never
 expires: the queue's own limit of seven days would lose work in a long outage. A message may come twice, late, or when
@@ -35,6 +36,7 @@ SETTLE: Final = "settle"
 NUDGE: Final = "nudge"
 SAGA: Final = "saga"
 PUBLISH: Final = "publish"
+BATCH: Final = "batch"
 
 _LONGEST_DELAY: Final = 7 * 24 * 3600
 _FOR_EVER: Final = -1
@@ -60,6 +62,9 @@ class StorageQueues:
 
     async def publish(self, device: DeviceId) -> None:
         await self._send(PUBLISH, {"deviceId": device}, 0)
+
+    async def batch(self, ident: str, delay: int = 0) -> None:
+        await self._send(BATCH, {"batch": ident}, delay)
 
     def _client(self, queue: str) -> "QueueClient":
         """The encoding is given here, because the service's client takes it and forgets it."""

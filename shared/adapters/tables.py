@@ -31,7 +31,8 @@ THUMBPRINTS: Final = "thumbprints"
 SERIALS: Final = "serials"
 HINTS: Final = "hints"
 SYNC: Final = "sync"
-_ALL: Final = (FLEET, DUE, THUMBPRINTS, SERIALS, HINTS, SYNC)
+BATCHES: Final = "batches"
+_ALL: Final = (FLEET, DUE, THUMBPRINTS, SERIALS, HINTS, SYNC, BATCHES)
 
 _LONGEST_KEY: Final = 200
 

@@ -94,6 +94,10 @@ class Throttled(Again):
     """Too many requests, here or upstream."""
 
 
+class DailyLimit(Throttled):
+    """The device has had as many certificates today as its profile grants."""
+
+
 class UpstreamRefused(Refusal):
     """DigiCert ONE refused us, or answered with something that must not be handed on.
 

@@ -8,7 +8,7 @@ from cryptography import x509
 from shared.core import names
 from shared.core.certificate import serial_hex
 from shared.core.csr import SigningRequest
-from shared.core.errors import Forbidden, Malformed
+from shared.core.errors import Conflict, Forbidden, Malformed
 from shared.core.est import Operation
 from shared.core.fleet import Block, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId, device_id
@@ -181,6 +181,13 @@ def _check_same_names(renewed: x509.Certificate, request: SigningRequest) -> Non
         raise Forbidden("the subject differs from that of the certificate being renewed")
     if names.certificate_san(renewed) != request.san:
         raise Forbidden("subjectAltName differs from that of the certificate being renewed")
+
+
+def check_once_in_batch(known: Snapshot, request: SigningRequest, batch: str) -> None:
+    """A device that stands in a batch twice, with two keys, gets one certificate. Raises Conflict."""
+    others = (one for one in known.certificates if one.batch == batch)
+    if any(one.certificate.spki_sha256 != request.spki_sha256 for one in others):
+        raise Conflict("the batch has already led to a certificate of this device, with another key")
 
 
 def claim_key(profile: Profile, request: SigningRequest, renews: str) -> str:

@@ -13,7 +13,7 @@ from shared.core.errors import IssuedWhileBlocked, Unavailable
 from shared.core.est import Operation
 from shared.core.fleet import LedgerCertificate, Snapshot, Source
 from shared.core.identity import DeviceId
-from shared.core.policy import authorize, check_request, claim_key
+from shared.core.policy import authorize, check_once_in_batch, check_request, claim_key
 from shared.core.principal import IssuedDevice, OneTimePasscodeHolder, Principal
 from shared.core.profile import IndividualEnrollment, Label, Profile
 from shared.flows.once import Once
@@ -42,6 +42,11 @@ class Issue:
     once: Once
     rotate: Rotate
 
+    async def is_answered(self, profile: Profile, asked: Asked) -> bool:
+        """Whether the ledger holds the certificate already, so that DigiCert ONE will not be asked."""
+        key = claim_key(profile, asked.request, "")
+        return self.once.answered(profile, await self.once.ledger.load(asked.device_id, key)) is not None
+
     async def issue(self, profile: Profile, asked: Asked) -> LedgerCertificate | Pending:
         """A certificate for the request; it may be one that the same request was given before. Raises every Refusal."""
         await self.once.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
@@ -53,6 +58,8 @@ class Issue:
         def admit(known: Snapshot) -> LedgerCertificate | None:
             # A request that was answered may be repeated, as long as it would be given that same answer.
             seen = known if self.once.answered(profile, known) else replace(known, claim=None)
+            if asked.batch:
+                check_once_in_batch(known, request, asked.batch)
             return authorize(profile, asked.operation, principal, request, seen)
 
         known = await self.once.ledger.load(device, key)

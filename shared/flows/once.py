@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from shared.core import issuance
 from shared.core.certificate import certificate, check_issued, serial_hex
-from shared.core.errors import IssuedWhileBlocked, OutcomeUnknown, Refusal, Throttled, Unavailable, UpstreamRefused
+from shared.core.errors import DailyLimit, IssuedWhileBlocked, OutcomeUnknown, Refusal, Unavailable, UpstreamRefused
 from shared.core.fleet import Block, Claim, Device, LedgerCertificate, Snapshot
 from shared.core.passcode import OneTimePasscode
 from shared.core.profile import Profile, RestUpstream
@@ -111,7 +111,7 @@ class Once:
         count = device.issued_count if device.issued_on == now.date() else 0
         if count >= profile.daily_limit:
             midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
-            raise Throttled(
+            raise DailyLimit(
                 f"the device has reached its limit of {profile.daily_limit} certificates a day",
                 retry_after=max(60, int((midnight - now).total_seconds())),
             )

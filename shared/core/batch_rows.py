@@ -1,0 +1,144 @@
+"""The rows of a batch file, read piece by piece: CSV (RFC 4180) or JSON Lines, in UTF-8.
+
+A row that cannot be read is a row with a problem, and never the end of the file: one broken line among a hundred
+thousand spoils nothing but itself.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from shared.core.errors import Malformed
+
+# A signing request of 16 KiB of DER is 22 KiB of base64; a row is that, and some columns of the factory's own.
+MAX_ROW: Final = 64 * 1024
+DEVICE_ID: Final = "device_id"
+CSR: Final = "csr"
+_BOM: Final = b"\xef\xbb\xbf"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`number` counts from 1, without the header and without empty lines. `problem` is empty when it can be read."""
+
+    number: int
+    device_id: str = ""
+    csr: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows, and how many bytes of the file they took."""
+
+    rows: tuple[Row, ...]
+    consumed: int
+
+
+def csv_columns(beginning: bytes) -> tuple[tuple[str, ...], int]:
+    """The names of the columns in the first line, lower case, and its length in bytes. Raises Malformed."""
+    check_encoding(beginning)
+    text = beginning.removeprefix(_BOM)
+    line, newline, _ = text.partition(b"\n")
+    if not newline or len(line) > MAX_ROW:
+        raise Malformed("the file must begin with a line of column names, and rows after it")
+    names = tuple(name.strip().lower() for name in _fields(line))
+    missing = [name for name in (DEVICE_ID, CSR) if names.count(name) != 1]
+    if missing:
+        raise Malformed(f"the first line must name each of these columns once: {', '.join(missing)}")
+    return names, len(beginning) - len(text) + len(line) + 1
+
+
+def check_encoding(beginning: bytes) -> None:
+    """Raises Malformed for a file that is surely not UTF-8."""
+    if beginning.startswith(_UTF_16) or b"\x00" in beginning[:64]:
+        raise Malformed("the file is not in UTF-8 (it looks like UTF-16): save it as UTF-8")
+
+
+def read(data: bytes, columns: tuple[str, ...], *, before: int, most: int, final: bool) -> Piece:
+    """At most `most` rows from the beginning of `data`; `columns` are those of a CSV file, none for JSON Lines.
+
+    `before` is the number of rows before, `final` says that nothing comes after `data`. A row that is not complete
+    yet is left for the next piece, which has to begin with it.
+    """
+    rows: list[Row] = []
+    position = 0
+    while len(rows) < most and position < len(data):
+        end = _end(data, position, quoted=bool(columns), final=final)
+        if end is None:
+            break
+        record = data[position:end].removeprefix(_BOM) if before + len(rows) == 0 else data[position:end]
+        position = end
+        if record.strip():
+            number = before + len(rows) + 1
+            rows.append(_csv_row(number, record, columns) if columns else _json_row(number, record))
+    return Piece(tuple(rows), position)
+
+
+def _end(data: bytes, start: int, *, quoted: bool, final: bool) -> int | None:
+    """Where the record ends that begins at `start`; None when that is not in `data`.
+
+    A line break between quotes belongs to the record (RFC 4180 §2.6). When a quote is never closed, the line is taken
+    for itself: what comes after it may be sound.
+    """
+    first = newline = data.find(b"\n", start)
+    while quoted and newline != -1 and data.count(b'"', start, newline) % 2 and newline - start <= MAX_ROW:
+        newline = data.find(b"\n", newline + 1)
+    if newline != -1 and newline - start <= MAX_ROW:
+        return newline + 1
+    if newline == -1 and not final and len(data) - start <= MAX_ROW:
+        return None
+    if first != -1:
+        return first + 1
+    return len(data) if final else None if len(data) - start <= MAX_ROW else len(data)
+
+
+def _csv_row(number: int, record: bytes, columns: tuple[str, ...]) -> Row:
+    try:
+        fields = list(_fields(record))
+    except Malformed as error:
+        return Row(number, problem=error.public)
+    if len(fields) != len(columns):
+        return Row(number, problem=f"the row has {len(fields)} columns; the first line names {len(columns)}")
+    named = dict(zip(columns, fields, strict=True))
+    return _row(number, named[DEVICE_ID], named[CSR])
+
+
+def _fields(record: bytes) -> Iterator[str]:
+    """The columns of one CSV record. Raises Malformed."""
+    if len(record) > MAX_ROW:
+        raise Malformed(f"the row is over {MAX_ROW} bytes")
+    try:
+        parsed = list(csv.reader(io.StringIO(record.decode(), newline=""), strict=True))
+    except UnicodeDecodeError as error:
+        raise Malformed("the row is not in UTF-8") from error
+    except csv.Error as error:
+        raise Malformed("the row is not CSV (RFC 4180): look at its quotes") from error
+    return iter(parsed[0] if parsed else [])
+
+
+def _json_row(number: int, record: bytes) -> Row:
+    if len(record) > MAX_ROW:
+        return Row(number, problem=f"the row is over {MAX_ROW} bytes")
+    try:
+        found = json.loads(record)
+    except (ValueError, RecursionError):
+        return Row(number, problem="the row is no JSON object in UTF-8 on one line")
+    match found:
+        case {"problem": str(problem), "device_id": str(device_id), "csr": ""}:  # what a ZIP archive was found to hold
+            return Row(number, device_id, problem=problem)
+        case {"device_id": str(device_id), "csr": str(csr)}:
+            return _row(number, device_id, csr)
+        case _:
+            return Row(number, problem='the row must be a JSON object with the texts "device_id" and "csr"')
+
+
+def _row(number: int, device_id: str, csr: str) -> Row:
+    missing = [name for name, value in ((DEVICE_ID, device_id), (CSR, csr)) if not value.strip()]
+    if missing:
+        return Row(number, device_id.strip(), problem=f"the row has no {' and no '.join(missing)}")
+    return Row(number, device_id.strip(), csr.strip())

@@ -1,0 +1,82 @@
+"""A ZIP of signing requests, one file per device: DEVICE_ID.csr, .pem, .der, .p10 or .req.
+
+Nothing is unpacked by its name, and nothing is read further than a signing request can be long.
+"""
+
+import base64
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Final
+
+from shared.core.batch_rows import Row
+from shared.core.csr import MAX_BODY
+from shared.core.errors import Malformed, TooLarge
+
+MAX_ENTRIES: Final = 2_000_000
+_ENDINGS: Final = (".csr", ".pem", ".der", ".p10", ".req")
+# What archives of macOS and Windows hold beside the files themselves.
+_NOISE: Final = ("__MACOSX/", ".DS_Store", "Thumbs.db")
+
+
+def opened(file: IO[bytes]) -> zipfile.ZipFile:
+    """The archive. Raises Malformed, TooLarge."""
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise Malformed("the file is no ZIP archive, or its end is missing: send it again") from error
+    if len(archive.infolist()) > MAX_ENTRIES:
+        raise TooLarge(f"the ZIP archive holds over {MAX_ENTRIES} files: split it")
+    return archive
+
+
+def rows(archive: zipfile.ZipFile) -> Iterator[Row]:
+    """One row for each file. Slow: it reads and inflates."""
+    number = 0
+    for entry in archive.infolist():
+        if entry.is_dir() or entry.filename.startswith(_NOISE[0]) or entry.filename.endswith(_NOISE[1:]):
+            continue
+        number += 1
+        device_id = _device_id(entry.filename)
+        if device_id is None:
+            shown = json.dumps(entry.filename[:80])
+            problem = f"the name {shown} must be DEVICE_ID and one of {' '.join(_ENDINGS)}, without folders"
+            yield Row(number, problem=problem)
+        else:
+            yield _row(number, device_id, archive, entry)
+
+
+def line(row: Row) -> bytes:
+    """The row as a line of JSON Lines, with what is wrong with it."""
+    text = {"device_id": row.device_id, "csr": row.csr, **({"problem": row.problem} if row.problem else {})}
+    return json.dumps(text).encode() + b"\n"
+
+
+def _device_id(name: str) -> str | None:
+    stem, dot, ending = name.rpartition(".")
+    if "/" in name or "\\" in name or f"{dot}{ending.lower()}" not in _ENDINGS:
+        return None
+    return stem
+
+
+def _row(number: int, device_id: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Row:
+    if entry.flag_bits & 0x1:
+        return Row(number, device_id, problem="the file is encrypted")
+    try:
+        with archive.open(entry) as file:
+            # The length that the archive states is not to be believed: a bomb states a small one.
+            content = file.read(MAX_BODY + 1)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError):
+        return Row(number, device_id, problem="the file is damaged, or packed in a way that is not read here")
+    if len(content) > MAX_BODY:
+        return Row(number, device_id, problem=f"the file is over {MAX_BODY} bytes")
+    text = content.decode("ascii", errors="replace") if b"-----BEGIN" in content else _base64(content)
+    return Row(number, device_id, text.strip())
+
+
+def _base64(content: bytes) -> str:
+    """DER begins with a SEQUENCE (0x30) and a length in more than one byte; all else is taken for base64 already."""
+    if content[:1] == b"\x30" and content[1:2] > b"\x7f":
+        return base64.b64encode(content).decode()
+    return content.decode("ascii", errors="replace")
