@@ -1,4 +1,4 @@
-"""Who may call the DigiCert ONE stand-in, by which credential, on which of its two hosts.
+"""Who may call the DigiCert ONE stand-in, by which credential, on which of its two hosts, for which enrollment profile.
 
 The platform host takes passcodes and API keys; the `clientauth.` host takes client certificates and wants no API key:
 https://docs.digicert.com/en/platform-overview/manage-your-accounts/digicert-account/users/client-authentication-certificates.html
@@ -15,7 +15,8 @@ from aiohttp import web
 from cryptography import x509
 
 from sandbox.credentials import Credentials
-from sandbox.digicert.errors import gateway_problem
+from sandbox.digicert.ca import METHODS
+from sandbox.digicert.errors import gateway_problem, problem
 from sandbox.web import client_chain
 
 CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="DigiCert ONE", charset="UTF-8"'}
@@ -29,6 +30,11 @@ class Access:
     passcode: str = field(repr=False)
     api_key: str = field(repr=False)
     client_certificate: x509.Certificate
+    scep_passcode: str = field(repr=False)
+    cmp_reference: str
+    cmp_passcode: str = field(repr=False)
+    acme_key_id: str
+    acme_hmac_key: str = field(repr=False)
 
 
 def access(credentials: Credentials) -> Access:
@@ -37,7 +43,21 @@ def access(credentials: Credentials) -> Access:
         credentials.digicert_passcode,
         credentials.digicert_api_key,
         credentials.digicert_client_certificate,
+        credentials.scep_passcode,
+        credentials.cmp_reference,
+        credentials.cmp_passcode,
+        credentials.acme_key_id,
+        credentials.acme_hmac_key,
     )
+
+
+def require_profile(request: web.Request, expected: str) -> None:
+    """The profile in the path is the one that serves this protocol."""
+    profile = request.match_info["profile"]
+    if profile not in METHODS:
+        raise problem(404, "entity_not_found", "there is no such enrollment profile")
+    if profile != expected:
+        raise problem(400, "invalid_request", f"this enrollment profile is not for {METHODS[expected]}")
 
 
 def admit_est(request: web.Request, granted: Access) -> None:

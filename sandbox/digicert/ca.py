@@ -18,7 +18,18 @@ from sandbox.world import World
 SERVICE: Final = "DigiCert ONE"
 EST_PROFILE: Final = "IOT_0e57c0de-0000-4000-8000-000000000001"
 REST_PROFILE: Final = "IOT_0e57c0de-0000-4000-8000-000000000002"
-METHODS: Final = {EST_PROFILE: "EST", REST_PROFILE: "API"}  # a profile serves one enrollment method
+SCEP_PROFILE: Final = "IOT_0e57c0de-0000-4000-8000-000000000011"
+CMP_PROFILE: Final = "IOT_0e57c0de-0000-4000-8000-000000000012"
+ACME_PROFILE: Final = "IOT_0e57c0de-0000-4000-8000-000000000013"
+# A profile serves one enrollment method. The words:
+# https://docs.digicert.com/de/iot-trust-manager/enrollment-profiles/add-device-authentication-to-an-enrollment-profile/add-an-authentication-certificate.html
+METHODS: Final = {
+    EST_PROFILE: "EST",
+    REST_PROFILE: "API",
+    SCEP_PROFILE: "SCEP",
+    CMP_PROFILE: "CMPv2",
+    ACME_PROFILE: "ACME",
+}
 
 BASE_URL: Final = f"https://{ports.DIGICERT_HOST}"
 

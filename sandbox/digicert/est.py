@@ -13,8 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from sandbox.digicert import faults
-from sandbox.digicert.access import Access, admit_est
-from sandbox.digicert.ca import EST_PROFILE, METHODS, Ca, Request
+from sandbox.digicert.access import Access, admit_est, require_profile
+from sandbox.digicert.ca import EST_PROFILE, Ca, Request
 from sandbox.digicert.csr import request_of
 from sandbox.digicert.errors import problem
 from sandbox.web import fault_kind
@@ -27,19 +27,19 @@ ENROLL_FAULTS: Final = (*faults.CERTIFICATE_FAULTS, "pending", "two_certificates
 def routes(ca: Ca, granted: Access) -> list[web.RouteDef]:
     async def cacerts(request: web.Request) -> web.Response:
         """RFC 7030, 4.1. Open, as DigiCert's scripts call it (that it asks for nothing is unsure)."""
-        known_profile(request)
+        require_profile(request, EST_PROFILE)
         bad = faults.before(request, "not_base64")
         return bad or certificates(ca.announced(), fault_kind(request))
 
     async def csrattrs(request: web.Request) -> web.Response:
         """RFC 7030, 4.5."""
-        known_profile(request)
+        require_profile(request, EST_PROFILE)
         bad = faults.before(request)
         return bad or web.Response(body=wrapped(CSR_ATTRIBUTES), content_type="application/csrattrs")
 
     async def enroll(request: web.Request) -> web.Response:
         """RFC 7030, 4.2."""
-        known_profile(request)
+        require_profile(request, EST_PROFILE)
         admit_est(request, granted)
         wanted = request_of(await csr_of(request))
         if request.path.endswith("/simplereenroll"):
@@ -63,14 +63,6 @@ def routes(ca: Ca, granted: Access) -> list[web.RouteDef]:
         web.post(f"{base}/simpleenroll", enroll),
         web.post(f"{base}/simplereenroll", enroll),
     ]
-
-
-def known_profile(request: web.Request) -> None:
-    profile = request.match_info["profile"]
-    if profile not in METHODS:
-        raise problem(404, "entity_not_found", "there is no such enrollment profile")
-    if profile != EST_PROFILE:
-        raise problem(400, "invalid_request", "this enrollment profile is not for EST")
 
 
 async def csr_of(request: web.Request) -> x509.CertificateSigningRequest:

@@ -136,7 +136,7 @@ def test_the_profiles_differ_only_where_they_mean_to(folder: Path) -> None:
         return {key for key in profiles["est"] | profiles[name] if profiles["est"].get(key) != profiles[name].get(key)}
 
     assert unlike("rest") == {"upstream", "ca", "renewal"}
-    assert unlike("unwrapped") == {"upstream", "base64_lines"}
+    assert unlike("unwrapped") == {"upstream", "base64_lines", "deleted_devices"}
     assert unlike("individual") == {"dps"}
     assert profiles["individual"]["dps"] == {"mode": "individual"}
     assert profiles["unwrapped"]["upstream"]["client_certificate_secret"] == "digicert-client"

@@ -99,6 +99,20 @@ def test_keys_never_show() -> None:
         given.open("system", "canary-b")
 
 
+def test_a_function_key_opens_its_function_and_no_other() -> None:
+    three = {"function_key": "host", "master_key": "master", "event_grid_key": "events"}
+    given = keys.from_line(json.dumps(three | {"own_keys": {"allocation": "own"}}))
+    for right in ("own", "host", "master"):
+        assert given.open("function", right, "allocation")
+    assert not given.open("function", "own", "ops_sagas")
+    assert not given.open("function", "own")
+    assert not given.open("admin", "own", "allocation")
+    assert not given.open("function", "events", "allocation")
+    assert "own" not in repr(given)
+    with pytest.raises(keys.KeysError):
+        keys.from_line(json.dumps(three | {"own_keys": {"allocation": ""}}))
+
+
 @pytest.mark.parametrize("body", ["text", "é", ""])
 @pytest.mark.parametrize("in_base64", [True, False])
 def test_a_message_survives_the_wire(body: str, *, in_base64: bool) -> None:

@@ -60,6 +60,21 @@ def test_the_real_client_reads_a_secret_and_its_newest_version(in_vault: Callabl
     in_vault(steps)
 
 
+def test_the_real_client_writes_a_new_version_each_time_and_it_is_announced(in_vault: Callable[[Any], None]) -> None:
+    async def steps(client: SecretClient, vault: Vault) -> None:
+        announced: list[tuple[str, str]] = []
+        vault.announce = lambda name, version: announced.append((name, version))
+        made = [await client.set_secret("est-passcode", "user:word") for _ in range(2)]
+        assert announced == [("est-passcode", one.properties.version) for one in made]
+        assert len({version for _, version in announced}) == 2
+        assert (await client.get_secret("est-passcode")).value == "user:word"
+        assert "user:word" in vault.world.secrets
+        with pytest.raises(HttpResponseError, match="too long"):
+            await client.set_secret("est-passcode", "x" * 25_601)
+
+    in_vault(steps)
+
+
 def test_the_real_client_lists_names_without_values(in_vault: Callable[[Any], None]) -> None:
     async def steps(client: SecretClient, _: Vault) -> None:
         names = [properties.name async for properties in client.list_properties_of_secrets()]

@@ -114,8 +114,11 @@ def test_every_secret_is_listed_and_no_repr_shows_one() -> None:
         credentials.device_password,
         credentials.digicert_passcode,
         credentials.digicert_api_key,
+        credentials.scep_passcode,
+        credentials.cmp_passcode,
         credentials.front_end_secret,
         credentials.function_key,
+        credentials.allocation_key,
         credentials.event_grid_key,
         credentials.identity_header,
         credentials.token_key.decode(),
@@ -124,6 +127,8 @@ def test_every_secret_is_listed_and_no_repr_shows_one() -> None:
         assert value in world.secrets
         assert credentials.canary in value
         assert value not in shown
+    assert credentials.acme_hmac_key in world.secrets
+    assert credentials.acme_hmac_key not in shown
     assert any(value in credentials.digicert_client_pem for value in world.secrets)
     certificate = pki.certificate_pem(credentials.digicert_client_certificate)
     assert not any(value in certificate for value in world.secrets)

@@ -14,8 +14,9 @@ def made() -> tuple[World, StandIns, Levers]:
     world = new_world()
     now = world.clock.now()
     authorities = Authorities(pki.tls_root(), pki.issuing_hierarchy(now), pki.factory_authority(now))
-    stand_ins = standins.make(world, new_credentials(world), authorities)
-    return world, stand_ins, standins.levers(world, stand_ins)
+    credentials = new_credentials(world)
+    stand_ins = standins.make(world, credentials, authorities)
+    return world, stand_ins, standins.levers(world, stand_ins, credentials)
 
 
 def test_the_app_is_subscribed_to_what_it_has_functions_for() -> None:
@@ -29,6 +30,22 @@ def test_the_app_is_subscribed_to_what_it_has_functions_for() -> None:
     assert world.journal.since(0)[-1]["to"] == ["secret_renewed"]
     assert reader(stand_ins) == Reader("http://127.0.0.1:7071/admin/eventhubs", stand_ins.master_key)
     assert stand_ins.master_key not in repr(reader(stand_ins))
+
+
+def test_what_a_deployment_sets_up_in_dps_can_be_taken_back_and_done_again() -> None:
+    _, stand_ins, levers = made()
+
+    def held() -> tuple[list[str], list[str], list[str]]:
+        return list(stand_ins.dps.hubs), list(stand_ins.dps.verified), list(stand_ins.dps.groups)
+
+    before = held()
+    assert before == (list(stand_ins.hubs), ["root"], ["birthcert"])
+    levers.deployment(False)
+    assert held() == ([], [], [])
+    assert (stand_ins.arm.links, stand_ins.arm.certificates) == ([], {})
+    levers.deployment(True)
+    assert held() == before
+    assert [one["name"] for one in stand_ins.arm.links] == list(stand_ins.hubs)
 
 
 def reader(stand_ins: StandIns) -> Reader | None:

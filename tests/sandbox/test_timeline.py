@@ -93,6 +93,22 @@ def test_what_failed_at_digicert_is_told_with_its_status() -> None:
     assert tell(entry) == ("Birthcert → DigiCert ONE", "POST simpleenroll: 503")
 
 
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("scep/IOT_1", "POST scep: 200"),
+        ("cmp/IOT_1", "POST cmp: 200"),
+        ("acme/new-order", "POST acme new-order: 200"),
+        ("acme/order/1/finalize", "POST acme finalize: 200"),
+        ("acme/order/1", None),
+    ],
+)
+def test_a_device_that_goes_to_digicert_itself_is_told_as_such(path: str, line: str | None) -> None:
+    path = f"/iot/api/v1/{path}"
+    entry = {"service": "DigiCert ONE", "event": "request", "method": "POST", "path": path, "status": 200}
+    assert tell(entry) == (line and ("device → DigiCert ONE", line))
+
+
 def test_lines_are_stamped_wrapped_and_without_colour_off_a_terminal() -> None:
     tags = {"certificate": {f"field{number}": "x" * 20 for number in range(10)}}
     lines = told({"service": "IoT Hub", "event": "twin updated", "hub": "hub-b", "device": "dev-1", "tags": tags})
