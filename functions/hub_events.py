@@ -1,8 +1,8 @@
-"""IoT Hub lifecycle events through Event Grid, in its own schema or as CloudEvents.
+"""Events of IoT Hub and Key Vault through Event Grid, in its own schema or as CloudEvents.
 
-Event Grid delivers again what fails, for a day; but 400 and a few others it drops at once, and after a day all. So an
-event that cannot be handled, now or ever, is kept in the queue `hub-events-poison`, with an alarm in the log. Replaying
-it means to put it into the queue `hub-events`.
+Event Grid delivers again what fails, for a day; but 400 and a few others it drops at once, and after a day all. So a
+hub's event that cannot be handled, now or ever, is kept in the queue `hub-events-poison`, with an alarm in the log.
+Replaying it means to put it into the queue `hub-events`.
 """
 
 import json
@@ -65,6 +65,23 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
         """What raises here goes back to the poison queue by the platform's own rule."""
         await _handle(application, _read(message.get_json()))
 
+    @made.function_name("secret_renewed")
+    @made.event_grid_trigger(arg_name="event")
+    async def secret_renewed(event: func.EventGridEvent) -> None:
+        """A secret has a new version: this instance reads it at its next use, whichever vault the name is of.
+
+        Event Grid tells one instance of the app. The others read the secret again when DigiCert ONE says 401, and when
+        theirs is five minutes old; so nothing is lost with an event that says nothing, and none is kept.
+        """
+        delivered = _delivered(event)
+        fields = {"event_id": delivered.id, "kind": delivered.kind}
+        match delivered.kind, delivered.data:
+            case "Microsoft.KeyVault.SecretNewVersionCreated", {"ObjectName": str(name)}:
+                held = await application().secrets.forget(name)
+                telemetry.event("secret_renewed", {**fields, "secret": name, "held": held})
+            case _:
+                telemetry.event("secret_renewed", {**fields, "reason": "it names no secret"}, logging.WARNING)
+
     return made
 
 
@@ -77,9 +94,11 @@ async def _handle(application: Callable[[], Application], delivered: Delivered) 
         case Ignored(reason=reason):
             telemetry.event("hub_event_ignored", {**fields, "reason": reason}, logging.WARNING)
         case _:
-            outcome = await _call(application().provision, parsed)
-            about = {"device_id": parsed.device_id, "hub": parsed.hub, "outcome": outcome}
-            telemetry.event("hub_event", {**fields, **about})
+            app = application()
+            with telemetry.flow("hub_event", parsed.device_id):
+                outcome = await _call(app.provision, parsed)
+                about = {"device_id": parsed.device_id, "hub": parsed.hub, "outcome": outcome}
+                telemetry.event("hub_event", {**fields, **about})
 
 
 async def _call(provision: Provision, parsed: DeviceCreated | DeviceConnection | DeviceDeleted) -> str:

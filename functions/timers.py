@@ -7,6 +7,7 @@ import azure.functions as func
 
 from shared import telemetry
 from shared.flows.application import Application
+from shared.telemetry import measures
 
 
 def blueprint(application: Callable[[], Application]) -> func.Blueprint:
@@ -17,18 +18,25 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
     async def expiry_scan(timer: func.TimerRequest) -> None:
         """Every hour: put a nudge into the queue for each certificate that is due."""
         del timer
-        scanned = await application().renew.scan()
-        telemetry.event("expiry_scan", {"days": scanned.days, "nudges": scanned.nudges, "spread_s": scanned.spread})
+        app = application()
+        with telemetry.flow("expiry_scan"):
+            scanned = await app.renew.scan()
+            if scanned.days:
+                measures.due(scanned.nudges)
+            telemetry.event("expiry_scan", {"days": scanned.days, "nudges": scanned.nudges, "spread_s": scanned.spread})
 
     @made.function_name("sweep")
     @made.timer_trigger(arg_name="timer", schedule="30 */5 * * * *")
     async def sweep(timer: func.TimerRequest) -> None:
         """Every five minutes: finish sagas and publish events that nothing else will."""
         del timer
-        swept = await application().sweep.run()
-        for stuck in swept.stuck:
-            fields = {"device_id": stuck.device_id, "kind": stuck.kind, "since": stuck.since, "cause": stuck.cause}
-            telemetry.event("stuck", fields, logging.ERROR)
-        telemetry.event("sweep", {"finished": swept.finished, "stuck": len(swept.stuck)})
+        app = application()
+        with telemetry.flow("sweep"):
+            swept = await app.sweep.run()
+            for stuck in swept.stuck:
+                fields = {"device_id": stuck.device_id, "kind": stuck.kind, "since": stuck.since, "cause": stuck.cause}
+                telemetry.event("stuck", fields, logging.ERROR)
+            measures.stuck(len(swept.stuck))
+            telemetry.event("sweep", {"finished": swept.finished, "stuck": len(swept.stuck)})
 
     return made

@@ -1,11 +1,13 @@
 """CRLs over HTTP, from the addresses that the profiles name. A list is signed, so plain HTTP is in order."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
+from shared import telemetry
 from shared.core.errors import TooLarge, Unavailable, UpstreamRefused
 from shared.flows.ports.revocation import Download
 
@@ -25,19 +27,22 @@ class HttpCrls:
         marks = {"If-None-Match": etag, "If-Modified-Since": modified}
         headers = {name: value for name, value in marks.items() if value}
         try:
-            async with (
-                asyncio.timeout(_SECONDS),
-                self.client.stream("GET", url, headers=headers, timeout=_PATIENCE) as response,
-            ):
-                if response.status_code == 304 and headers:
-                    return None
-                if response.status_code == 429 or response.status_code >= 500:
-                    raise _unavailable(f"{url} answers {response.status_code}")
-                if response.status_code != 200:
-                    raise UpstreamRefused("the CRL is not served", cause=f"{url} answers {response.status_code}")
-                der = await self._body(response)
+            async with asyncio.timeout(_SECONDS):
+                with telemetry.outside_http("GET", url) as answered:
+                    return await self._download(url, headers, answered)
         except (httpx.HTTPError, TimeoutError) as error:
             raise _unavailable(f"{url}: {error!r}") from error
+
+    async def _download(self, url: str, headers: Mapping[str, str], answered: Callable[[int], None]) -> Download | None:
+        async with self.client.stream("GET", url, headers=headers, timeout=_PATIENCE) as response:
+            answered(response.status_code)
+            if response.status_code == 304 and headers:
+                return None
+            if response.status_code == 429 or response.status_code >= 500:
+                raise _unavailable(f"{url} answers {response.status_code}")
+            if response.status_code != 200:
+                raise UpstreamRefused("the CRL is not served", cause=f"{url} answers {response.status_code}")
+            der = await self._body(response)
         return Download(der, response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
 
     async def _body(self, response: httpx.Response) -> bytes:

@@ -89,6 +89,11 @@ class Session:
                 await old[1].aclose()
         return self._certified[1]
 
+    async def aclose(self) -> None:
+        """Ends the connections under a client certificate; those of `plain` are somebody else's."""
+        if self._certified is not None:
+            await self._certified[1].aclose()
+
 
 def client(verify: ssl.SSLContext) -> httpx.AsyncClient:
     """An HTTP client that follows no redirect: credentials go to the host that was configured and to no other."""

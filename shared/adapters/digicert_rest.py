@@ -17,7 +17,7 @@ from shared.core.errors import Malformed, UpstreamRefused
 from shared.flows.ports.issuance import Answer, Pending
 
 _JSON: Final = {"Content-Type": "application/json", "Accept": "application/json"}
-_MOST_RECORDS: Final = 20
+_MOST_RECORDS: Final = 50
 _POLL_AFTER: Final = 60
 
 
@@ -31,20 +31,24 @@ class Certificates:
 
     async def find(self, request: SigningRequest) -> Answer | None:
         """The newest certificate that holds the request's public key, among those of the same common name."""
-        query = httpx.QueryParams(
-            enrollment_profile_id=self.enrollment_profile_id,
-            common_name=request.common_name,
-            status="ISSUED",
-            limit=str(_MOST_RECORDS),
-        )
+        answers = await self._listed(request.common_name, enrollment_profile_id=self.enrollment_profile_id)
+        fitting = [one for one in answers if certificate(one.certificates[0]).spki_sha256 == request.spki_sha256]
+        # The order of the list is not documented.
+        return max(fitting, key=lambda one: one.certificates[0].not_valid_before_utc, default=None)
+
+    async def named(self, common_name: str) -> tuple[Answer, ...]:
+        """The valid certificates of that common name, of every enrollment profile.
+
+        A profile of DigiCert ONE serves one protocol, so what came by another one stands under another profile.
+        """
+        return await self._listed(common_name)
+
+    async def _listed(self, common_name: str, **filters: str) -> tuple[Answer, ...]:
+        query = httpx.QueryParams(common_name=common_name, status="ISSUED", limit=str(_MOST_RECORDS), **filters)
         found = await self._get(f"{self.url}/iot/api/v1/certificate/?{query}")
         records = found.get("records") if isinstance(found, Mapping) else None
         answers = [await self._answer(record) for record in records or []]
-        fitting = [
-            one for one in answers if one and certificate(one.certificates[0]).spki_sha256 == request.spki_sha256
-        ]
-        # The order of the list is not documented.
-        return max(fitting, key=lambda one: one.certificates[0].not_valid_before_utc, default=None)
+        return tuple(one for one in answers if one is not None)
 
     async def _answer(self, record: Mapping[str, Any]) -> Answer | None:
         """The record with its certificate. Whether the list shows `pem` is not documented, so the record is read."""

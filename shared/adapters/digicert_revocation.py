@@ -53,13 +53,15 @@ class DigicertRevocation:
         """Of a certificate that came by EST, which tells no id. No filter by serial number is known."""
         subject = x509.load_der_x509_certificate(certificate.der).subject
         name = str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-        for page in range(_MOST_PAGES):
-            records, _ = await _records(self.session, self.url, page * _PAGE, common_name=name)
-            for record in records:
+        offset = 0
+        for _ in range(_MOST_PAGES):
+            page = await _page(self.session, self.url, offset, common_name=name)
+            for record in page.records:
                 if _serial(record) == certificate.serial:
                     return str(record.get("id") or "")
-            if len(records) < _PAGE:
+            if page.next >= page.total:
                 return ""
+            offset = page.next
         raise UpstreamRefused("the CA lists too many certificates of one device", nothing_issued=True, cause=name)
 
 
@@ -73,19 +75,33 @@ class DigicertRevoked:
 
     async def page(self, offset: int) -> RevokedPage:
         profile = self.enrollment_profile_id
-        records, total = await _records(self.session, self.url, offset, enrollment_profile_id=profile, status="REVOKED")
-        return RevokedPage(tuple(filter(None, map(_serial, records))), offset + len(records), total)
+        page = await _page(self.session, self.url, offset, enrollment_profile_id=profile, status="REVOKED")
+        return RevokedPage(tuple(filter(None, map(_serial, page.records))), page.next, page.total)
 
 
-async def _records(session: Session, url: str, offset: int, **filters: str) -> tuple[list[Mapping[str, Any]], int]:
-    """One page of the certificate list, and how many there are; the envelope is that of the other lists (unsure)."""
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """`next` is the offset of the page after it, `total` the length of the list as far as is known."""
+
+    records: tuple[Mapping[str, Any], ...]
+    next: int
+    total: int
+
+
+async def _page(session: Session, url: str, offset: int, **filters: str) -> _Page:
+    """One page of the certificate list; the envelope is that of the other lists (unsure).
+
+    The server may give fewer records than it was asked for: only an empty page, or the total, ends the list.
+    """
     query = httpx.QueryParams(**filters, offset=str(offset), limit=str(_PAGE))
     found = await _get(session, f"{url}/iot/api/v1/certificate/?{query}")
     match found:
-        case {"records": list(records), "total": int(total)}:
-            return [one for one in records if isinstance(one, Mapping)], total
         case {"records": list(records)}:
-            return [one for one in records if isinstance(one, Mapping)], offset + len(records)
+            following = offset + len(records)
+            told = found.get("total")
+            total = told if isinstance(told, int) else following + (1 if records else 0)
+            known = tuple(one for one in records if isinstance(one, Mapping))
+            return _Page(known, following, total if records else following)
         case _:
             raise UpstreamRefused("the CA's answer cannot be read", cause="a certificate list without records")
 

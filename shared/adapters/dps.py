@@ -102,8 +102,7 @@ class DpsEnrollments:
             return
         raise _too_fast()
 
-    async def unblock(self, device: DeviceId, *, individual: bool) -> None:  # noqa: ARG002 - what DPS holds decides
-        """An enrollment that was made to keep the device out goes; one of the device's own is enabled again."""
+    async def unblock(self, device: DeviceId) -> None:
         for _ in range(_ATTEMPTS):
             found = await self._get(device)
             if found is None:

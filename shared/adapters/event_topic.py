@@ -1,17 +1,22 @@
 """The Event Grid topic of lifecycle events as CloudEvents 1.0: learn.microsoft.com/azure/event-grid/cloud-event-schema.
 
-`type` is `Birthcert.Device.Issued`, `.Renewed`, `.Settled`, …, `source` is `/birthcert`, `subject` the device id. `id`
-is the same however often an event is sent: subscribers drop what they have seen.
+| `type`                                              | `subject`                   | `data`                        |
+|-----------------------------------------------------|-----------------------------|-------------------------------|
+| `Birthcert.Device.Issued`, `.Renewed`, `.Settled`, … | the device id               | `LifecycleEvent.data`, texts  |
+| `Birthcert.Trust.Changed`                           | the enrollment group's name | slots before and after it     |
+
+`source` is `/birthcert`. `id` is the same however often an event is sent: subscribers drop what they have seen.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.core.messaging import CloudEvent
 
 from shared.core.errors import Misconfigured, Unavailable
+from shared.core.issuer import TrustChanged
 from shared.core.lifecycle import LifecycleEvent
 
 if TYPE_CHECKING:
@@ -35,7 +40,7 @@ class EventTopic:
 
     client: "EventGridPublisherClient"
 
-    async def publish(self, events: Sequence[LifecycleEvent]) -> None:
+    async def publish(self, events: Sequence[LifecycleEvent | TrustChanged]) -> None:
         """Raises Unavailable, and Misconfigured where the topic refuses us."""
         for begin in range(0, len(events), _BATCH):
             try:
@@ -44,15 +49,29 @@ class EventTopic:
                 raise _translated(error) from error
 
 
-def _cloud_event(event: LifecycleEvent) -> CloudEvent[dict[str, str]]:
+def _cloud_event(event: LifecycleEvent | TrustChanged) -> CloudEvent[dict[str, Any]]:
+    match event:
+        case LifecycleEvent(kind=kind, device_id=device):
+            about, subject, data = f"Device.{kind.capitalize()}", str(device), dict(event.data)
+        case TrustChanged(group=group):
+            about, subject, data = "Trust.Changed", group, _trust(event)
+        case _:
+            assert_never(event)
     return CloudEvent(
-        source=SOURCE,
-        type=f"Birthcert.Device.{event.kind.capitalize()}",
-        subject=str(event.device_id),
-        id=event.id,
-        time=event.time,
-        data=dict(event.data),
+        source=SOURCE, type=f"Birthcert.{about}", subject=subject, id=event.id, time=event.time, data=data
     )
+
+
+def _trust(event: TrustChanged) -> dict[str, Any]:
+    """Slots hold SHA-256 thumbprints of CA certificates, empty for an empty slot; CAs are told by their names."""
+    return {
+        "primary": event.after.primary,
+        "secondary": event.after.secondary,
+        "primary_before": event.before.primary,
+        "secondary_before": event.before.secondary,
+        "added": list(event.added),
+        "removed": list(event.removed),
+    }
 
 
 def _translated(error: AzureError) -> Misconfigured | Unavailable:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from shared import telemetry
 from shared.core.errors import Misconfigured, Unavailable
 from shared.core.identity import DeviceId
 from shared.core.rotation import Slots
@@ -120,7 +121,8 @@ class IotHubs:
         host = {name.lower(): host for name, host in self.hosts.items()}.get(hub.lower())
         if host is None:
             raise Misconfigured("the hub is not one of ours", cause=f"IOT_HUBS does not name {hub}")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, host, call, gone)
+        with telemetry.outside("IoT Hub", host):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, host, call, gone)
 
     def _blocking(self, host: str, call: Call, gone: tuple[int, ...]) -> Any:  # noqa: ANN401 - the SDK ships no types
         from azure.core.exceptions import AzureError

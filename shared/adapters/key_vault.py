@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from azure.core.exceptions import (
@@ -56,6 +56,15 @@ class KeyVault:
         """The value as it is now. Raises Unavailable, Misconfigured."""
         async with self._locks.setdefault(name, asyncio.Lock()):
             return await self._read(name)
+
+    async def forget(self, name: str) -> bool:
+        """A read that is under way may still bring the old value: it is waited for. The old one is there in need."""
+        known = [one for one in self._locks if one.lower() == name.lower()]
+        for one in known:
+            async with self._locks[one]:
+                if one in self._kept:
+                    self._kept[one] = replace(self._kept[one], until=self.monotonic())
+        return bool(known)
 
     async def _read(self, name: str) -> str:
         try:

@@ -37,6 +37,7 @@ def device_row(device: Device) -> Row:
         "Hub": device.hub,
         "Current": device.current,
         "Latest": device.latest,
+        "AskedWith": device.asked_with,
         "RotatingSince": device.rotating_since,  # no property at all while None, as with the others
         "Block": device.block.value,
         "BlockReason": device.block_reason,
@@ -65,6 +66,7 @@ def device(row: Mapping[str, Any]) -> Device:
         hub=row["Hub"],
         current=row["Current"],
         latest=row["Latest"],
+        asked_with=row.get("AskedWith", ""),
         rotating_since=_utc_or_none(row.get("RotatingSince")),
         block=Block(row["Block"]),
         block_reason=row["BlockReason"],
@@ -87,6 +89,7 @@ def _passcode_text(kept: OneTimePasscode) -> str:
         "salt": kept.salt.hex(),
         "digest": kept.digest.hex(),
         "expires": kept.expires.isoformat(),
+        "held_until": kept.held_until.isoformat() if kept.held_until else None,
     }
     return json.dumps(document)
 
@@ -97,8 +100,11 @@ def _passcode(text: str) -> OneTimePasscode:
         salt=bytes.fromhex(document["salt"]),
         digest=bytes.fromhex(document["digest"]),
         expires=datetime.fromisoformat(document["expires"]),
+        cost=document["cost"],
         failures=document["failures"],
         burnt_by=document["burnt_by"],
+        held_by=document["held_by"],
+        held_until=datetime.fromisoformat(document["held_until"]) if document["held_until"] else None,
     )
 
 

@@ -22,6 +22,7 @@ from shared.adapters.tables import FLEET, Row, Tables, refused, translated
 from shared.core.fleet import Change, Claim, Device, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.revocation import Saga
+from shared.telemetry import measures
 
 if TYPE_CHECKING:
     from azure.data.tables import TableEntity
@@ -68,6 +69,12 @@ class TableLedger:
         await self._submit(operations)
 
     async def record(self, known: Snapshot, claim: Claim, change: Change, due: date) -> Snapshot:
+        return await self._recorded(known, claim, change, due)
+
+    async def adopt(self, known: Snapshot, change: Change, due: date) -> Snapshot:
+        return await self._recorded(known, None, change, due)
+
+    async def _recorded(self, known: Snapshot, claim: Claim | None, change: Change, due: date) -> Snapshot:
         """Index rows first: they are hints, and an orphan among them is harmless."""
         owner = change.device.device_id
         hints = index.hint_rows(known, change)
@@ -97,6 +104,8 @@ class TableLedger:
             rest = rest[_TRANSACTION - 1 :]
             decisive[0] = _put(replace(known, versions=versions), rows.device_row(change.device))
         versions |= await self._submit([*decisive, *rest])
+        for event in change.events:  # what is written down has happened, by whichever way
+            measures.lifecycle(event.kind, change.device.label)
         return _after(known, change, claim, versions)
 
     async def _submit(self, operations: list[Operation]) -> dict[str, str]:

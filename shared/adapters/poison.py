@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 
-from shared.adapters.queues import BATCH, NUDGE, PUBLISH, SAGA, SETTLE
+from shared.adapters.queues import ADOPT, BATCH, NUDGE, PUBLISH, SAGA, SETTLE
 from shared.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 # Every queue that triggers a function of this app.
-QUEUES: Final = (SETTLE, NUDGE, SAGA, PUBLISH, BATCH, "hub-events")
+QUEUES: Final = (SETTLE, NUDGE, SAGA, PUBLISH, BATCH, ADOPT, "hub-events")
 
 _SUFFIX: Final = "-poison"
 _FOR_EVER: Final = -1

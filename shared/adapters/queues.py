@@ -6,16 +6,19 @@
 | `nudge`   | `{"deviceId": "dev-1", "serial": "4a…", "day": "2026-03-02"}` | `Renew.nudge(Due(device, serial), day)` |
 | `saga`    | `{"deviceId": "dev-1"}`                                       | `Revoke.advance(device)`                |
 | `publish` | `{"deviceId": "dev-1"}`                                       | `Announce.flush(device)`                |
+| `adopt`   | `{"label", "commonName", "thumbprint", "hub", "certificate"}` | `Adopt.look_up(seen)`                   |
 | `batch`   | `{"batch": "b-4a…"}`                                          | `Batching.advance(batch)`               |
 
-`serial` is lower-case hex, `day` the partition of the `due` index that the certificate was found in. A message never
+`serial` is lower-case hex, `day` the partition of the `due` index that the certificate stands in. A message never
 expires: the queue's own limit of seven days would lose work in a long outage. A message may come twice, late, or when
 there is nothing left to do: its handler asks the state first. A delay is at most seven days (learn.microsoft.com/rest/
 api/storageservices/put-message); a longer one is cut to that, and the handler, seeing that it is too early, sends the
-message on with the rest of the delay.
+message on with the rest of the delay. `"delay": seconds` stands in a message that was hidden on purpose, so that its
+time in the queue can be told from waiting (backlog.py).
 """
 
 import asyncio
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,11 +40,12 @@ NUDGE: Final = "nudge"
 SAGA: Final = "saga"
 PUBLISH: Final = "publish"
 BATCH: Final = "batch"
+ADOPT: Final = "adopt"
 
 _LONGEST_DELAY: Final = 7 * 24 * 3600
 _FOR_EVER: Final = -1
 # The storage SDK's own retries take up to a minute with its defaults; a device may be waiting for us.
-_SECONDS: Final = 8.0
+SECONDS: Final = 8.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,10 @@ class StorageQueues:
     async def batch(self, ident: str, delay: int = 0) -> None:
         await self._send(BATCH, {"batch": ident}, delay)
 
+    async def adopt(self, label: str, common_name: str, thumbprint: str, certificate: bytes, hub: str) -> None:
+        seen = {"label": label, "commonName": common_name, "thumbprint": thumbprint, "hub": hub}
+        await self._send(ADOPT, {**seen, "certificate": base64.b64encode(certificate).decode()}, 0)
+
     def _client(self, queue: str) -> "QueueClient":
         """The encoding is given here, because the service's client takes it and forgets it."""
         if queue not in self._queues:
@@ -76,7 +84,7 @@ class StorageQueues:
         """The queue is made when it is missing, as the bindings of the Functions host do it."""
         client = self._client(queue)
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(SECONDS):
                 try:
                     await _put(client, message, delay)
                 except ResourceNotFoundError:
@@ -90,7 +98,8 @@ class StorageQueues:
 
 async def _put(client: "QueueClient", message: Mapping[str, str], delay: int) -> None:
     hidden = min(max(0, delay), _LONGEST_DELAY)
-    await client.send_message(json.dumps(message), visibility_timeout=hidden, time_to_live=_FOR_EVER)
+    content = {**message, "delay": hidden} if hidden else message
+    await client.send_message(json.dumps(content), visibility_timeout=hidden, time_to_live=_FOR_EVER)
 
 
 async def _create(client: "QueueClient") -> None:

@@ -13,7 +13,10 @@ from typing import Final
 
 import httpx
 
+from shared import telemetry
 from shared.core.errors import OutcomeUnknown, Throttled, Unavailable
+from shared.telemetry import measures
+from shared.telemetry.names import Answer
 
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _FAILURES_TO_OPEN: Final = 5
@@ -39,6 +42,11 @@ class Breaker:
             raise Unavailable("a service that is needed does not answer", retry_after=wait, cause=f"{host}: open")
         if self.failures >= _FAILURES_TO_OPEN:
             self.open_until = now + _OPEN_SECONDS
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is sent at this moment."""
+        return self.monotonic() < self.open_until
 
     def note(self, *, ok: bool) -> None:
         self.failures = 0 if ok else self.failures + 1
@@ -92,13 +100,8 @@ class Transport:
         return wait <= _MAX_WAIT and self.monotonic() + wait < end - 1
 
     async def _once(self, client: httpx.AsyncClient, call: Call, end: float) -> httpx.Response:
-        left = max(0.5, end - self.monotonic())
-        timeout = httpx.Timeout(left, connect=min(_CONNECT_SECONDS, left))
         try:
-            async with asyncio.timeout(left):
-                response = await client.request(
-                    call.method, call.url, headers=dict(call.headers), content=call.content or None, timeout=timeout
-                )
+            response = await self._observed(client, call, max(0.5, end - self.monotonic()))
         except _NOT_SENT as error:
             self.breaker.note(ok=False)
             raise Unavailable("a service that is needed does not answer", retry_after=1, cause=repr(error)) from error
@@ -109,6 +112,28 @@ class Transport:
             raise _unknown(repr(error)) from error
         self.breaker.note(ok=response.status_code < 500)
         return self._judged(call, response)
+
+    async def _observed(self, client: httpx.AsyncClient, call: Call, left: float) -> httpx.Response:
+        """One attempt, as operators see it: a span below the flow's, and a measure of how long it took."""
+        began, answer = self.monotonic(), _answer(None)
+        with telemetry.outside_http(call.method, call.url) as answered:
+            try:
+                async with asyncio.timeout(left):
+                    response = await client.request(
+                        call.method,
+                        call.url,
+                        headers=dict(call.headers),
+                        content=call.content or None,
+                        timeout=httpx.Timeout(left, connect=min(_CONNECT_SECONDS, left)),
+                    )
+                answer = _answer(response.status_code)
+                answered(response.status_code)
+            except asyncio.CancelledError:
+                answer = "abandoned"
+                raise
+            finally:
+                measures.upstream(self.monotonic() - began, httpx.URL(call.url).host, answer)
+        return response
 
     def _judged(self, call: Call, response: httpx.Response) -> httpx.Response:
         status = response.status_code
@@ -131,6 +156,14 @@ class Transport:
             except (ValueError, TypeError):  # no date, or one without a zone
                 seconds = otherwise
         return min(max(1, seconds), _MAX_RETRY_AFTER)
+
+
+def _answer(status: int | None) -> Answer:
+    if status is None:
+        return "silent"
+    if status == 429:
+        return "throttled"
+    return "failed" if status >= 500 else "refused" if status >= 400 else "answered"
 
 
 def _unknown(cause: str) -> OutcomeUnknown:

@@ -10,7 +10,7 @@ import heapq
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature
 
 from shared.core.certificate import CLOCK_SKEW
 from shared.core.errors import UpstreamRefused
+from shared.core.issuer import names_of
 from shared.core.revocation import Reason
 
 type Marks = array[int]
@@ -48,7 +49,9 @@ class Listed:
     """
 
     issuer: str  # RFC 4514, as the ledger has it of a certificate
+    signer: str  # the CA by its key, which a CA of the same name does not share
     number: int
+    issued: datetime
     next_update: datetime | None
     total: int
     new: tuple[Revoked, ...]
@@ -56,20 +59,30 @@ class Listed:
     remembered: Marks
 
 
-def read(
-    der: bytes, issuers: Iterable[x509.Certificate], *, seen: Marks, last_number: int, most: int, now: datetime
-) -> Listed:
+@dataclass(frozen=True, slots=True)
+class Last:
+    """What is known of the list that was read last from the same address. `seen` are sorted marks of its entries."""
+
+    signer: str = ""
+    number: int = 0
+    issued: datetime | None = None
+    seen: Marks = field(default_factory=lambda: array("Q"))
+
+
+def read(der: bytes, issuers: Iterable[x509.Certificate], *, last: Last, most: int, now: datetime) -> Listed:
     """What the list says, if one of the issuers has signed it and it is not older than the last one.
 
-    `seen` are sorted marks, `most` bounds `new`. Raises UpstreamRefused. A list that should have been replaced by now
-    is read: what it revokes is revoked. Takes seconds for a million entries.
+    `most` bounds `new`. Another CA's list has numbers and serial numbers of its own. Raises UpstreamRefused. A list
+    that should have been replaced by now is read: what it revokes is revoked. Takes seconds for a million entries.
     """
     try:
         crl = x509.load_der_x509_crl(der)
         number = _number(crl)
-        _check(crl, issuers, now)
-        _check_order(number, last_number)
-        return _walk(crl, number, seen, most)
+        signer = names_of(_signer(crl, issuers, now))[0]
+        if signer != last.signer:
+            last = Last()
+        _check_order(crl, number, last)
+        return _walk(crl, signer, number, last.seen, most)
     except UpstreamRefused:
         raise
     except Exception as error:  # a list's properties are parsed lazily and raise without a common base
@@ -77,7 +90,7 @@ def read(
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:
-    """RFC 5280 §5.2.3. Raises UpstreamRefused for a list that does not stand for itself: a delta, an indirect one."""
+    """RFC 5280 §5.2.3. Raises UpstreamRefused for a list that does not stand for itself, or is of no device's."""
     number = 0
     for extension in crl.extensions:
         match extension.value:
@@ -87,22 +100,37 @@ def _number(crl: x509.CertificateRevocationList) -> int:
                 raise UpstreamRefused("the CRL is a delta: configure the address of the complete one")
             case x509.IssuingDistributionPoint(indirect_crl=True):
                 raise UpstreamRefused("the CRL is of several issuers: configure the issuing CA's own")
+            case x509.IssuingDistributionPoint(only_contains_ca_certs=ca, only_contains_attribute_certs=attribute):
+                if ca or attribute:
+                    raise UpstreamRefused("the CRL never lists devices' certificates: configure the one that does")
+            case x509.UnrecognizedExtension(oid=oid) if extension.critical:  # RFC 5280 §5.2: it may not be used
+                raise UpstreamRefused("the CRL cannot be understood", cause=f"critical extension {oid.dotted_string}")
             case _:
                 pass
     return number
 
 
-def _check(crl: x509.CertificateRevocationList, issuers: Iterable[x509.Certificate], now: datetime) -> None:
-    if not any(_has_signed(issuer, crl) for issuer in issuers):
+def _signer(
+    crl: x509.CertificateRevocationList, issuers: Iterable[x509.Certificate], now: datetime
+) -> x509.Certificate:
+    signer = next((issuer for issuer in issuers if _has_signed(issuer, crl)), None)
+    if signer is None:
         raise UpstreamRefused("the CRL is not signed by a CA of its label", cause=crl.issuer.rfc4514_string())
     if crl.last_update_utc > now + CLOCK_SKEW:
         raise UpstreamRefused("the CRL is of the future", cause=f"thisUpdate {crl.last_update_utc}")
+    return signer
 
 
-def _check_order(number: int, last_number: int) -> None:
-    """RFC 5280 §5.2.3: numbers rise. An old list played back would hide what was revoked since."""
-    if number < last_number:
-        raise UpstreamRefused("the CRL is older than the last one", cause=f"number {number} after {last_number}")
+def _check_order(crl: x509.CertificateRevocationList, number: int, last: Last) -> None:
+    """RFC 5280 §5.2.3: numbers rise. An old list played back would hide what was revoked since.
+
+    Where numbers do not tell, the time does.
+    """
+    if number < last.number:
+        raise UpstreamRefused("the CRL is older than the last one", cause=f"number {number} after {last.number}")
+    issued = crl.last_update_utc
+    if number == last.number and last.issued is not None and issued < last.issued:
+        raise UpstreamRefused("the CRL is older than the last one", cause=f"thisUpdate {issued} after {last.issued}")
 
 
 def _has_signed(issuer: x509.Certificate, crl: x509.CertificateRevocationList) -> bool:
@@ -112,7 +140,7 @@ def _has_signed(issuer: x509.Certificate, crl: x509.CertificateRevocationList) -
         return False
 
 
-def _walk(crl: x509.CertificateRevocationList, number: int, seen: Marks, most: int) -> Listed:
+def _walk(crl: x509.CertificateRevocationList, signer: str, number: int, seen: Marks, most: int) -> Listed:
     """One pass; beside the marks it holds `most` entries at a time."""
     newest: list[tuple[datetime, int, x509.RevokedCertificate]] = []
     remembered = array("Q")
@@ -126,20 +154,37 @@ def _walk(crl: x509.CertificateRevocationList, number: int, seen: Marks, most: i
         fresh += 1
         keep = heapq.heappush if len(newest) < most else heapq.heappushpop
         keep(newest, (entry.revocation_date_utc, total, entry))
-    new = tuple(
-        Revoked(f"{entry.serial_number:x}", at, _reason(entry)) for at, _, entry in sorted(newest, reverse=True)
+    new = [
+        Revoked(f"{entry.serial_number:x}", at, reason)
+        for at, _, entry in sorted(newest, reverse=True)
+        if (reason := _reason(entry)) is not None
+    ]
+    return Listed(
+        issuer=crl.issuer.rfc4514_string(),
+        signer=signer,
+        number=number,
+        issued=crl.last_update_utc,
+        next_update=crl.next_update_utc,
+        total=total,
+        new=tuple(new),
+        left=fresh - len(newest),
+        remembered=remembered,
     )
-    issuer, next_update = crl.issuer.rfc4514_string(), crl.next_update_utc
-    return Listed(issuer, number, next_update, total, new, fresh - len(new), remembered)
 
 
-def _reason(entry: x509.RevokedCertificate) -> Reason:
-    """No reason means `unspecified`; so do those that say nothing of a device, as a compromise of the CA."""
+def _reason(entry: x509.RevokedCertificate) -> Reason | None:
+    """No reason means `unspecified`; so do those that say nothing of a device, as a compromise of the CA.
+
+    None for `removeFromCRL`, which takes a hold off (RFC 5280 §5.3.1): it has no place on a complete list, and no
+    device may be blocked for it.
+    """
     try:
-        found = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
+        found = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
     except x509.ExtensionNotFound:
         return Reason.UNSPECIFIED
-    return next((one for one in Reason if one.value == found), Reason.UNSPECIFIED)
+    if found is x509.ReasonFlags.remove_from_crl:
+        return None
+    return next((one for one in Reason if one.value == found.value), Reason.UNSPECIFIED)
 
 
 def mark(serial: int) -> int:

@@ -75,3 +75,42 @@ def roll(slots: Slots, needed: Sequence[str], known: Collection[str]) -> Roll:
     if not any(wanted.values()):
         wanted = held  # an empty group would be none: the last CA stays until there is another
     return Roll({slot: one for slot, one in wanted.items() if one != held[slot]}, tuple(homeless))
+
+
+@dataclass(frozen=True, slots=True)
+class TrustChanged:
+    """What the world is told when a group comes to trust other CAs. It concerns all of its devices and belongs to none.
+
+    `id` is the same however often it is sent: CloudEvents id. `added` and `removed` are the CAs' names.
+    """
+
+    id: str
+    group: str
+    time: datetime
+    before: Slots
+    after: Slots
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def trust_changed(
+    group: str, slots: Slots, wanted: Roll, known: Mapping[str, x509.Certificate], now: datetime
+) -> TrustChanged:
+    """What is told of the roll once it is done."""
+    after = Slots(wanted.change.get("primary", slots.primary), wanted.change.get("secondary", slots.secondary))
+    return TrustChanged(
+        id=f"trust-{group}-{now:%Y%m%dT%H%M%S.%fZ}",
+        group=group,
+        time=now,
+        before=slots,
+        after=after,
+        added=_names(after, slots, known),
+        removed=_names(slots, after, known),
+    )
+
+
+def _names(of: Slots, without: Slots, known: Mapping[str, x509.Certificate]) -> tuple[str, ...]:
+    """A roll adds and removes nothing but what is known."""
+    others = (without.primary, without.secondary)
+    held = (one for one in (of.primary, of.secondary) if one and one not in others)
+    return tuple(known[one].subject.rfc4514_string() for one in held)

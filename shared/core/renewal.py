@@ -18,10 +18,14 @@ _SHORTEST: Final = timedelta(minutes=30)
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """Ask now, this loudly, and again at `again` unless the device has renewed by then."""
+    """Ask now, this loudly, and again at `again` unless the device has renewed by then.
+
+    `expiring` when it was never asked so urgently for this certificate before.
+    """
 
     urgency: Urgency
     again: datetime
+    expiring: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ def decide(
         return Later(now + every)  # a hold can be undone, and the device must then be asked again
     if device.nudged_at is not None and now < device.nudged_at + every * 0.9:
         return Later(device.nudged_at + every)
-    return Nudge(urgency, now + every)
+    told = device.nudged_at is not None and urgency_of(kept.certificate, renewal_point, device.nudged_at) == "urgent"
+    return Nudge(urgency, now + every, expiring=urgency == "urgent" and not told)
 
 
 def _no_more(device: Device, kept: LedgerCertificate, now: datetime) -> NoMore | None:

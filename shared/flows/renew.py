@@ -1,14 +1,16 @@
 """Renewal in time: a scan over what is due, and a nudge for each device that has not renewed."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from shared.core.errors import Unavailable
+from shared.core.errors import Refusal, Unavailable
 from shared.core.fleet import Change, Device
 from shared.core.lifecycle import LifecycleEvent, event
 from shared.core.profile import Profile, Profiles
 from shared.core.renewal import Later, NoMore, Nudge, decide
+from shared.flows.announce import tell
 from shared.flows.ports.clock import Clock
 from shared.flows.ports.hubs import Hubs
 from shared.flows.ports.index import Due, Schedule, Watermarks
@@ -16,7 +18,8 @@ from shared.flows.ports.ledger import Ledger, StaleVersionError
 from shared.flows.ports.work import Work
 
 WATERMARK: Final = "expiry-scan"
-# A first scan, or one after a long stop, looks this far back.
+BUSY: Final = "expiry-scan-busy"
+# A first scan looks this far back.
 _BACKWARDS: Final = timedelta(days=90)
 _LONGEST_DELAY: Final = 7 * 86_400  # of a Storage queue message
 _ATTEMPTS: Final = 4
@@ -24,7 +27,10 @@ _ATTEMPTS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """What a scan found; `nudges` were put into the queue, the last of them `spread` seconds from now."""
+    """What a scan found; `nudges` were put into the queue, which is free again `spread` seconds from now.
+
+    `days` is 0 for a scan that found it still busy, and looked for nothing.
+    """
 
     days: int
     nudges: int
@@ -59,25 +65,46 @@ class Renew:
     async def scan(self) -> Scanned:
         """Put a nudge into the queue for all that is due up to today. Cost follows what is due, not the fleet.
 
-        Safe to repeat: the nudge itself decides by the device's state. Raises Unavailable; the next scan begins again
-        at the same day.
+        While those of the last scan are still coming out, more would come out beside them, faster than they may, and
+        most of them twice. Raises Unavailable; the next scan begins again at the same day, and that is safe: the nudge
+        itself decides by the device's state.
         """
-        today = self.clock().date()
+        now = self.clock()
+        today = now.date()
+        busy = await self._busy(now)
+        if busy:
+            return Scanned(0, 0, busy)
         first = await self._first(today)
-        nudges = 0
-        for offset in range((today - first).days + 1):
+        day, nudges = first, 0
+        async for due, day in self._due(first, today):
+            delay = nudges * 60 // self.per_minute
+            if delay > _LONGEST_DELAY:  # the rest is for the scan after that
+                break
+            await self.work.nudge(due, day, delay)
+            nudges += 1
+        else:
+            day = today
+        spread = min(nudges * 60 // self.per_minute, _LONGEST_DELAY)
+        await self.watermarks.put(BUSY, (now + timedelta(seconds=spread)).isoformat())
+        await self.watermarks.put(WATERMARK, day.isoformat())
+        return Scanned((day - first).days + 1, nudges, spread)
+
+    async def _busy(self, now: datetime) -> int:
+        """For how many seconds the queue is still full; longer than it ever can be where the clock was set back."""
+        until = await self.watermarks.get(BUSY)
+        left = int((datetime.fromisoformat(until) - now).total_seconds()) if until else 0
+        return max(0, left) if left <= _LONGEST_DELAY else 0
+
+    async def _due(self, first: date, last: date) -> AsyncIterator[tuple[Due, date]]:
+        for offset in range((last - first).days + 1):
             day = first + timedelta(days=offset)
             async for due in self.schedule.due(day):
-                await self.work.nudge(due, day, min(nudges * 60 // self.per_minute, _LONGEST_DELAY))
-                nudges += 1
-        await self.watermarks.put(WATERMARK, today.isoformat())
-        return Scanned((today - first).days + 1, nudges, nudges * 60 // self.per_minute)
+                yield due, day
 
     async def _first(self, today: date) -> date:
         """The day before the last scan's: what it left is in the queue, or was put down for a later day."""
         last = await self.watermarks.get(WATERMARK)
-        earliest = today - _BACKWARDS
-        return max(earliest, min(today, date.fromisoformat(last) - timedelta(days=1))) if last else earliest
+        return min(today, date.fromisoformat(last) - timedelta(days=1)) if last else today - _BACKWARDS
 
     async def nudge(self, due: Due, day: date) -> Nudged:
         """Ask the device to renew, unless it has, and put down when to ask again. Raises Unavailable."""
@@ -96,14 +123,19 @@ class Renew:
                 await self._again(due, day, decision.again, now)
                 return Nudged("later")
             # Asked first, written down after: a crash in between asks twice, and never not at all.
-            reached = await self._ask(device, profile, due, decision)
-            counted = replace(device, nudged_at=now, nudges=device.nudges + 1)
             try:
-                await self.ledger.commit(known, Change(counted, events=_events(device, due, decision, now)))
+                reached = await self._ask(device, profile, due, decision)
+            except Refusal:
+                await self._put_down(due, day, _tomorrow(now))  # also when this message becomes poison
+                raise
+            counted = replace(device, nudged_at=now, nudges=device.nudges + 1)
+            change = Change(counted, events=_events(device, due, decision, now))
+            try:
+                await self.ledger.commit(known, change)
             except StaleVersionError:
                 continue
             await self._again(due, day, decision.again, now)
-            await self._publish(device)
+            await tell(self.work, known, change)
             return Nudged("nudged", decision.urgency, reached)
         raise Unavailable("the device's record is changing too fast", retry_after=5)
 
@@ -122,24 +154,31 @@ class Renew:
         return written or called
 
     async def _again(self, due: Due, day: date, again: datetime, now: datetime) -> None:
-        """On a later day the scan finds it; on this one a delayed message comes back."""
-        if again.date() > now.date():
-            await self.schedule.add(due, again.date())
-            await self.schedule.drop(due, day)
-        else:
-            await self.work.nudge(due, day, int((again - now).total_seconds()))
+        """On a later day the scan finds it; on this one a delayed message comes back.
 
-    async def _publish(self, device: Device) -> None:
-        try:
-            await self.work.publish(device.device_id)
-        except Unavailable:
-            return  # the outbox has left a hint, which the sweep follows
+        The scan finds it tomorrow then, should that be lost, and not today: one message is enough.
+        """
+        tomorrow = _tomorrow(now)
+        later = max(again.date(), tomorrow)
+        await self._put_down(due, day, later)
+        if again.date() < tomorrow:
+            await self.work.nudge(due, later, int((again - now).total_seconds()))
+
+    async def _put_down(self, due: Due, day: date, later: date) -> None:
+        """From that day to a later one. The message may have come from there."""
+        await self.schedule.add(due, later)
+        if day != later:
+            await self.schedule.drop(due, day)
+
+
+def _tomorrow(now: datetime) -> date:
+    return now.date() + timedelta(days=1)
 
 
 def _events(device: Device, due: Due, decision: Nudge, now: datetime) -> tuple[LifecycleEvent, ...]:
-    """`nudged` each time; `expiring` once, when it becomes urgent."""
+    """`nudged` each time; `expiring` once, when it becomes urgent. After an operator's wish it comes again, same id."""
     about = f"{due.serial}-{device.nudges + 1}"
     nudged = event("nudged", device.device_id, now, about, serial=due.serial, urgency=decision.urgency)
-    if decision.urgency != "urgent":
+    if not decision.expiring:
         return (nudged,)
     return nudged, event("expiring", device.device_id, now, due.serial, serial=due.serial)

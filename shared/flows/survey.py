@@ -59,11 +59,10 @@ class Survey:
         return Listing(page.certificates, page.mark, "whole ledger")
 
     async def _expiring(self, search: Search, before: datetime) -> Listing:
-        """A certificate is due before it expires: no later day of the index has to be read.
-
-        Rows are hints: each is checked against its device.
+        """A certificate is due before it expires, or on the next day while its device is being asked: no later day of
+        the index has to be read. Rows are hints: each is checked against its device.
         """
-        page = await self.fleet.due(before.date(), search.limit, search.mark)
+        page = await self.fleet.due(before.date() + timedelta(days=1), search.limit, search.mark)
         hints = dict.fromkeys(page.due)
         known = await self._load([one.device_id for one in hints])
         found = (_listed(known[one.device_id], one) for one in hints)

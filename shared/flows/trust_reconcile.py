@@ -10,13 +10,14 @@ from cryptography import x509
 
 from shared.core.chain import check_chain, issuing
 from shared.core.errors import Refusal, Unavailable
-from shared.core.issuer import Roll, newest, roll, thumbprint
+from shared.core.issuer import Roll, TrustChanged, newest, roll, thumbprint, trust_changed
 from shared.core.profile import GroupEnrollment, Label, Profiles
 from shared.flows.issuers import Issuers, RememberedChain
 from shared.flows.ports.clock import Clock
 from shared.flows.ports.dps import Group, Groups
 from shared.flows.ports.index import Watermarks
 from shared.flows.ports.ledger import StaleVersionError
+from shared.flows.trust_outbox import TrustOutbox
 
 type Chain = tuple[x509.Certificate, ...]
 
@@ -59,6 +60,7 @@ class TrustReconcile:
     chains: Mapping[Label, RememberedChain]
     issuers: Issuers
     groups: Groups
+    outbox: TrustOutbox
     watermarks: Watermarks
     dps_host: str
     clock: Clock
@@ -110,18 +112,35 @@ class TrustReconcile:
             if found is None:
                 remedy = f"az iot dps enrollment-group create --dps-name {self._dps} --enrollment-id {name}"
                 return [Alert(name, f"DPS has no such enrollment group: {remedy} --certificate-path ISSUING-CA.pem")]
+            left = await self.outbox.left(name, found.slots)
             if found.by_reference:  # it trusts all that is below the named CAs
-                return [Settled(name, ())]
+                return [Settled(name, ()), *await self._tell(name, left)]
             wanted = roll(found.slots, cas.needed, cas.known)
             with contextlib.suppress(StaleVersionError):
-                await self._put(name, found, cas, wanted)
+                left = await self._put(found, cas, wanted, name, left)
                 changed = tuple(f"{slot}: {_called(cas.known.get(one))}" for slot, one in wanted.change.items())
-                return [Settled(name, changed), *_homeless(name, cas, wanted)]
+                return [Settled(name, changed), *_homeless(name, cas, wanted), *await self._tell(name, left)]
         raise Unavailable("the enrollment group is changing too fast", retry_after=5)
 
-    async def _put(self, name: str, found: Group, cas: _Cas, wanted: Roll) -> None:
-        if wanted.change:
-            await self.groups.put(name, found, {slot: cas.known.get(one) for slot, one in wanted.change.items()})
+    async def _put(
+        self, found: Group, cas: _Cas, wanted: Roll, name: str, left: tuple[TrustChanged, ...]
+    ) -> tuple[TrustChanged, ...]:
+        """What is to be told afterwards; it is kept before the group is changed, so that no crash can lose it."""
+        if not wanted.change:
+            return left
+        change = trust_changed(name, found.slots, wanted, cas.known, self.clock())
+        kept = await self.outbox.keep(name, left, change)
+        await self.groups.put(name, found, {slot: cas.known.get(one) for slot, one in wanted.change.items()})
+        return kept
+
+    async def _tell(self, name: str, left: tuple[TrustChanged, ...]) -> list[Alert]:
+        """No topic that is down keeps a group from trusting what it must."""
+        try:
+            await self.outbox.publish(name, left)
+        except Refusal as refusal:
+            text = f"{len(left)} changes of the group are not published yet, the next run tries again"
+            return [Alert(name, f"{text}: {_text(refusal)}")]
+        return []
 
     async def _cas(self, chains: Mapping[Label, Chain]) -> _Cas:
         """Needed are the CAs that issue now, and then those that have live certificates, the newest first."""
