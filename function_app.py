@@ -6,7 +6,22 @@ host without a single function, and it would say little about why.
 
 import azure.functions as func
 
-from functions import allocation, checks, dps_logs, est, health, hub_events, ops, timers, work
+from functions import (
+    adoption,
+    allocation,
+    batches,
+    certificates,
+    checks,
+    devices,
+    dps_logs,
+    est,
+    gauges,
+    health,
+    hub_events,
+    ops,
+    timers,
+    work,
+)
 from shared.flows.application import Application
 
 
@@ -18,5 +33,20 @@ def application() -> Application:
 
 
 app = func.FunctionApp()
-for module in (est, allocation, hub_events, dps_logs, work, timers, checks, ops, health):
+for module in (
+    est,
+    allocation,
+    hub_events,
+    dps_logs,
+    work,
+    timers,
+    checks,
+    gauges,
+    ops,
+    certificates,
+    devices,
+    adoption,
+    batches,
+    health,
+):
     app.register_functions(module.blueprint(application))

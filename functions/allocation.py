@@ -23,19 +23,21 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
     async def serve(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         request_id = context.invocation_id
         try:
-            registration = parse_registration(req.get_body())
-            allocated = await application().provision.allocate(registration)
+            app = application()
+            with telemetry.flow("allocation"):
+                return await _answer(app, req, request_id)
         except Refusal as refusal:
             http.log_refusal("allocation", refusal, {"request_id": request_id})
             return http.refused(refusal, request_id)
-        fields = {
-            "request_id": request_id,
-            "device_id": registration.device_id,
-            "hub": allocated.hub_host,
-            "outcome": "Reprovisioned" if allocated.reprovisioned else "Provisioned",
-        }
-        telemetry.event("allocation", fields)
-        answer = {"iotHubHostName": allocated.hub_host, "initialTwin": allocated.initial_twin}
-        return http.json_response(200, answer)
 
     return made
+
+
+async def _answer(app: Application, req: func.HttpRequest, request_id: str) -> func.HttpResponse:
+    registration = parse_registration(req.get_body())
+    telemetry.about(registration.device_id)
+    allocated = await app.provision.allocate(registration)
+    outcome = "Reprovisioned" if allocated.reprovisioned else "Provisioned"
+    fields = {"device_id": registration.device_id, "hub": allocated.hub_host, "outcome": outcome}
+    telemetry.event("allocation", {"request_id": request_id, **fields})
+    return http.json_response(200, {"iotHubHostName": allocated.hub_host, "initialTwin": allocated.initial_twin})

@@ -45,7 +45,12 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
 
 
 async def answer(app: Application, req: func.HttpRequest, request_id: str) -> func.HttpResponse:
-    """The answer to one EST request, and its one audit record."""
+    """The answer to one EST request, with its one span and its one audit record."""
+    with telemetry.flow("est"):
+        return await _answered(app, req, request_id)
+
+
+async def _answered(app: Application, req: func.HttpRequest, request_id: str) -> func.HttpResponse:
     began = app.seconds()
     record: dict[str, object] = {"request_id": request_id}
     try:
@@ -62,6 +67,7 @@ async def answer(app: Application, req: func.HttpRequest, request_id: str) -> fu
     except Exception:  # noqa: BLE001 - our own mistake: it is logged whole, and the caller learns the request id
         telemetry.LOGGER.exception("request %s failed", request_id)
         response, outcome = http.broken(request_id), {"outcome": "InternalError"}
+    telemetry.about(str(outcome.get("device_id", "")), str(outcome["outcome"]))
     telemetry.event("est", {**record, **outcome, "status": response.status_code, "ms": _milliseconds(app, began)})
     return response
 

@@ -13,6 +13,7 @@ from shared import telemetry
 from shared.core import basic, errors
 from shared.core.errors import Again, Forbidden, MethodNotAllowed, Refusal, Unauthenticated
 from shared.flows.application import Application
+from shared.telemetry import measures
 
 # est-protocol: prefer the statuses that libest knows (200 202 204 400 401 404 423 500 502 504) where equally right.
 STATUS: Final[dict[type[Refusal], int]] = {
@@ -117,5 +118,8 @@ def log_refusal(event: str, refusal: Refusal, fields: Mapping[str, object]) -> N
             level = logging.WARNING
         case _:
             level = logging.INFO
-    why = {"outcome": type(refusal).__name__, "reason": refusal.public, "cause": refusal.cause}
+    outcome = type(refusal).__name__
+    measures.refused(event, outcome)
+    telemetry.about(refusal.device_id, outcome)
+    why = {"outcome": outcome, "reason": refusal.public, "cause": refusal.cause}
     telemetry.event(event, {**fields, **why, "device_id": refusal.device_id}, level)

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Final
 
+from functions import openapi_births
 from functions.openapi_schemas import SCHEMAS, Schema, enum, ref, said
 from shared.core import searching
 
@@ -61,23 +62,36 @@ def document() -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "Birthcert: operators' API", "version": "1", "description": _ABOUT},
         "security": [{"header": []}, {"query": []}],
-        "paths": {
-            "/api/devices/{id}": _get("device", "Device", "All that is known of a device", "400 404", _DEVICE_ID),
-            "/api/certificates": _get("certificates", "CertificateList", _LISTING, "400", *_SEARCH),
-            **{f"/api/devices/{{id}}/{verb}": _action(verb) for verb in _ACTIONS},
-            "/api/sagas": _get("sagas", "SagaList", "Unfinished blocks and restores, the oldest first", "400", _STUCK),
-            "/api/poison": _get("poison", "PoisonCounts", "How many messages no handler could take", ""),
-            "/api/poison/{queue}/replay": _replay(),
-            "/api/openapi.json": _get("openapi", "Document", "This document", ""),
-        },
+        "paths": _merged(
+            {
+                "/api/devices/{id}": _get("device", "Device", "All that is known of a device", "400 404", _DEVICE_ID),
+                "/api/certificates": _get("certificates", "CertificateList", _LISTING, "400", *_SEARCH),
+                **{f"/api/devices/{{id}}/{verb}": _action(verb) for verb in _ACTIONS},
+                "/api/sagas": _get(
+                    "sagas", "SagaList", "Unfinished blocks and restores, the oldest first", "400", _STUCK
+                ),
+                "/api/poison": _get("poison", "PoisonCounts", "How many messages no handler could take", ""),
+                "/api/poison/{queue}/replay": _replay(),
+                "/api/openapi.json": _get("openapi", "Document", "This document", ""),
+            }
+        ),
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **openapi_births.SCHEMAS},
             "securitySchemes": {
                 "header": {"type": "apiKey", "in": "header", "name": "x-functions-key"},
                 "query": {"type": "apiKey", "in": "query", "name": "code"},
             },
         },
     }
+
+
+def _merged(paths: dict[str, Schema]) -> dict[str, Schema]:
+    """With the other births, whose routes may refuse in every way."""
+    for path, methods in openapi_births.paths(_DEVICE_ID, _KEY, _CALLER).items():
+        for method, operation in methods.items():
+            answers = {**operation["responses"], **_problems("400 404 409 413 415")}
+            paths.setdefault(path, {})[method] = {**operation, "responses": answers}
+    return paths
 
 
 _LISTING: Final = """\

@@ -3,7 +3,7 @@
 from typing import Final, get_args
 
 from shared.core import lifecycle, ops, ops_views, revocation, searching
-from shared.core.fleet import Block
+from shared.core.fleet import Block, Source
 from shared.core.revocation import Reason
 
 type Schema = dict[str, object]
@@ -60,7 +60,7 @@ _CERTIFICATE: Final = {
     "serial": _HEX,
     "status": enum(*searching.STATUSES),
     "label": TEXT,
-    "source": enum("est", "rest"),
+    "source": enum(*get_args(Source.__value__)),
     "digicert_id": nullable(TEXT),
     "thumbprint": said(TEXT, "SHA-256"),
     "thumbprint_sha1": TEXT,

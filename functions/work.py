@@ -12,6 +12,7 @@ from shared import telemetry
 from shared.core.identity import DeviceId
 from shared.flows.application import Application
 from shared.flows.ports.index import Due
+from shared.telemetry import measures
 
 
 def blueprint(application: Callable[[], Application]) -> func.Blueprint:
@@ -20,31 +21,37 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
     @made.function_name("settle")
     @made.queue_trigger(arg_name="message", queue_name="settle", connection="STORAGE")
     async def settle(message: func.QueueMessage) -> None:
-        wanted = message.get_json()
-        await application().rotate.settle(DeviceId(wanted["deviceId"]), wanted["label"])
-        telemetry.event("settle", {"device_id": wanted["deviceId"], "label": wanted["label"]})
+        app, wanted = application(), message.get_json()
+        device, label = DeviceId(wanted["deviceId"]), wanted["label"]
+        with telemetry.flow("settle", device):
+            await app.rotate.settle(device, label)
+            telemetry.event("settle", {"device_id": device, "label": label})
 
     @made.function_name("nudge")
     @made.queue_trigger(arg_name="message", queue_name="nudge", connection="STORAGE")
     async def nudge(message: func.QueueMessage) -> None:
-        wanted = message.get_json()
-        due = Due(DeviceId(wanted["deviceId"]), wanted["serial"])
-        nudged = await application().renew.nudge(due, date.fromisoformat(wanted["day"]))
-        fields = {"outcome": nudged.outcome, "urgency": nudged.urgency, "reached": nudged.reached}
-        telemetry.event("nudge", {"device_id": due.device_id, "serial": due.serial, **fields})
+        app, wanted = application(), message.get_json()
+        due, day = Due(DeviceId(wanted["deviceId"]), wanted["serial"]), date.fromisoformat(wanted["day"])
+        with telemetry.flow("nudge", due.device_id):
+            nudged = await app.renew.nudge(due, day)
+            measures.nudged(nudged.outcome, nudged.urgency)
+            fields = {"outcome": nudged.outcome, "urgency": nudged.urgency, "reached": nudged.reached}
+            telemetry.event("nudge", {"device_id": due.device_id, "serial": due.serial, **fields})
 
     @made.function_name("saga")
     @made.queue_trigger(arg_name="message", queue_name="saga", connection="STORAGE")
     async def saga(message: func.QueueMessage) -> None:
-        device = DeviceId(message.get_json()["deviceId"])
-        found = await application().revoke.advance(device)
-        done = found is None or found.next is None
-        telemetry.event("saga", {"device_id": device, "saga": found.id if found else "", "done": done})
+        app, device = application(), DeviceId(message.get_json()["deviceId"])
+        with telemetry.flow("saga", device):
+            found = await app.revoke.advance(device)
+            done = found is None or found.next is None
+            telemetry.event("saga", {"device_id": device, "saga": found.id if found else "", "done": done})
 
     @made.function_name("publish")
     @made.queue_trigger(arg_name="message", queue_name="publish", connection="STORAGE")
     async def publish(message: func.QueueMessage) -> None:
-        device = DeviceId(message.get_json()["deviceId"])
-        telemetry.event("publish", {"device_id": device, "events": await application().announce.flush(device)})
+        app, device = application(), DeviceId(message.get_json()["deviceId"])
+        with telemetry.flow("publish", device):
+            telemetry.event("publish", {"device_id": device, "events": await app.announce.flush(device)})
 
     return made

@@ -181,9 +181,11 @@ def _authentication(table: Table, directory: Path) -> Authentication:
         issued_certificate=table.take("issued_certificate", bool, otherwise=True),
         factory=_factory(factory, directory) if factory else None,
         passcode=_passcode(passcode) if passcode else None,
+        one_time_passcodes=table.take("one_time_passcodes", bool, otherwise=False),
     )
-    if made.factory is None and made.passcode is None:
-        table.problems.append(f"{table.path}: needs factory_certificate or passcode, or no device can be born")
+    if made.factory is None and made.passcode is None and not made.one_time_passcodes:
+        text = "needs factory_certificate, passcode or one_time_passcodes, or no device can be born"
+        table.problems.append(f"{table.path}: {text}")
     table.close()
     return made
 

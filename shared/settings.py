@@ -22,12 +22,15 @@ class Settings:
     key_vault_url: str  # KEY_VAULT_URL
     table_uri: str  # STORAGE__tableServiceUri
     queue_uri: str  # STORAGE__queueServiceUri
+    blob_uri: str  # STORAGE__blobServiceUri
     dps_host: str  # DPS_HOST
     hub_hosts: Mapping[str, str]  # IOT_HUBS: name=host,name=host
     client_certificate_header: str  # CLIENT_CERTIFICATE_HEADER, empty: no client certificate is trusted
     front_end_secret_name: str  # FRONT_END_SECRET_NAME, empty: nothing but the platform's front end reaches the app
     event_topic_url: str  # EVENT_TOPIC_URL: the endpoint of the topic that lifecycle events go to
     nudges_per_minute: int  # NUDGES_PER_MINUTE, default 60: below the registry budget of one S1 unit, 100 a minute
+    batch_rows_per_minute: int  # BATCH_ROWS_PER_MINUTE, default 120: what all batches together ask of DigiCert ONE
+    batch_megabytes: int  # BATCH_MEGABYTES, default 1024: the size that a batch's file may have
     platform_authenticates: bool  # PLATFORM_AUTHENTICATES=true: App Service signs operators in
     client_id: str  # AZURE_CLIENT_ID, empty: the system-assigned identity
 
@@ -47,12 +50,15 @@ class Settings:
             key_vault_url=url("KEY_VAULT_URL"),
             table_uri=url("STORAGE__tableServiceUri"),
             queue_uri=url("STORAGE__queueServiceUri"),
+            blob_uri=url("STORAGE__blobServiceUri"),
             dps_host=environment.get("DPS_HOST", "").strip(),
-            hub_hosts=_hubs(environment.get("IOT_HUBS", ""), problems),
+            hub_hosts=parse_hubs(environment.get("IOT_HUBS", ""), problems),
             client_certificate_header=environment.get("CLIENT_CERTIFICATE_HEADER", "").strip(),
             front_end_secret_name=environment.get("FRONT_END_SECRET_NAME", "").strip(),
             event_topic_url=url("EVENT_TOPIC_URL"),
             nudges_per_minute=_number(environment, "NUDGES_PER_MINUTE", 60, problems),
+            batch_rows_per_minute=_number(environment, "BATCH_ROWS_PER_MINUTE", 120, problems),
+            batch_megabytes=_number(environment, "BATCH_MEGABYTES", 1024, problems),
             platform_authenticates=environment.get("PLATFORM_AUTHENTICATES", "").strip().lower() == "true",
             client_id=environment.get("AZURE_CLIENT_ID", "").strip(),
         )
@@ -65,6 +71,29 @@ class Settings:
         return settings
 
 
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """Where telemetry goes: settings that the Functions host reads too, in the form that it prescribes.
+
+    learn.microsoft.com/azure/azure-functions/functions-app-settings. They are no condition: nothing here raises.
+    """
+
+    connection_string: str  # APPLICATIONINSIGHTS_CONNECTION_STRING, empty: telemetry stays in the process
+    by_identity: bool  # APPLICATIONINSIGHTS_AUTHENTICATION_STRING: Authorization=AAD, with or without ClientId=…
+    client_id: str  # its ClientId, empty: the system-assigned identity
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Monitoring":
+        said = environment.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", "")
+        pairs = (part.partition("=") for part in said.split(";"))
+        authentication = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        return cls(
+            connection_string=environment.get("APPLICATIONINSIGHTS_CONNECTION_STRING", "").strip(),
+            by_identity=authentication.get("authorization", "").upper() == "AAD",
+            client_id=authentication.get("clientid", ""),
+        )
+
+
 def _number(environment: Mapping[str, str], name: str, otherwise: int, problems: list[str]) -> int:
     value = environment.get(name, "").strip() or str(otherwise)
     if not re.fullmatch(r"[1-9][0-9]{0,5}", value):
@@ -73,7 +102,8 @@ def _number(environment: Mapping[str, str], name: str, otherwise: int, problems:
     return int(value)
 
 
-def _hubs(text: str, problems: list[str]) -> dict[str, str]:
+def parse_hubs(text: str, problems: list[str]) -> dict[str, str]:
+    """`name=host,name=host`, as the app setting IOT_HUBS has it."""
     hubs = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, separator, host = part.partition("=")

@@ -41,7 +41,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`columns` are the names in the header of a CSV file, which is `header` bytes long; `size` is the file's, in bytes.
+    """`columns` are the names in the header of a CSV file, which is `header` bytes long; `size` is that of the file.
 
     `rows` is the number of rows where it is known beforehand (ZIP), else 0; `chunks` that of the first round's chunks.
     `counts` are those of the current round. `trouble` says what keeps the batch from going on, or why it ended, `tries`

@@ -20,14 +20,14 @@ _ENDINGS: Final = (".csr", ".pem", ".der", ".p10", ".req")
 _NOISE: Final = ("__MACOSX/", ".DS_Store", "Thumbs.db")
 
 
-def opened(file: IO[bytes]) -> zipfile.ZipFile:
+def opened(file: IO[bytes], most: int = MAX_ENTRIES) -> zipfile.ZipFile:
     """The archive. Raises Malformed, TooLarge."""
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, NotImplementedError, OSError) as error:
         raise Malformed("the file is no ZIP archive, or its end is missing: send it again") from error
-    if len(archive.infolist()) > MAX_ENTRIES:
-        raise TooLarge(f"the ZIP archive holds over {MAX_ENTRIES} files: split it")
+    if len(archive.infolist()) > most:
+        raise TooLarge(f"the ZIP archive holds over {most} files: split it")
     return archive
 
 

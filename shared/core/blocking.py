@@ -60,8 +60,10 @@ def check_same(there: Saga, wanted: Saga) -> Saga:
 def opening(device: Device, wanted: Saga) -> Change:
     """The block and the saga, together with the event that tells of it."""
     block = _BLOCKS[wanted.verb]
-    if block is Block.NONE:
-        return Change(replace(device, block=block, block_reason="", blocked_at=None), saga=wanted)
+    if block is Block.NONE:  # it could not connect, so the time that it has to change over begins anew
+        since = wanted.begun if device.rotating_since else None
+        restored = replace(device, block=block, block_reason="", blocked_at=None, rotating_since=since)
+        return Change(restored, saga=wanted)
     blocked = replace(device, block=block, block_reason=wanted.reason.value, blocked_at=wanted.begun)
     events = (event("blocked", device.device_id, wanted.begun, wanted.id, **_told(wanted)),)
     return Change(blocked, saga=wanted, events=events if block is not device.block else ())

@@ -12,6 +12,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import (
     Criticality,
@@ -24,6 +25,7 @@ from cryptography.x509.verification import (
 from shared.core import keys
 from shared.core.errors import Forbidden, Malformed, Refusal
 from shared.core.identity import DeviceId, device_id
+from shared.core.principal import FactoryDevice
 
 MAX_HEADER: Final = 16 * 1024
 
@@ -141,6 +143,13 @@ def device_named(leaf: x509.Certificate, source: str) -> DeviceId:
         return device_id(found[0])
     except Malformed as error:
         raise Forbidden(f"the client certificate names no device: {error.public}") from error
+
+
+def factory_device(leaf: x509.Certificate, source: str) -> FactoryDevice:
+    """The device of a factory certificate, with what a manifest may know of that. Raises Forbidden."""
+    named = device_named(leaf, source)
+    serials = _attributes(leaf, NameOID.SERIAL_NUMBER)
+    return FactoryDevice(named, leaf.fingerprint(SHA256()).hex(), serials[0] if len(serials) == 1 else "")
 
 
 def _names(leaf: x509.Certificate, source: str) -> list[str]:

@@ -50,7 +50,8 @@ class Device:
     """The device itself.
 
     `hub` is the name of the IoT Hub it was last seen in, `current` the serial of the certificate known to be in use,
-    `latest` that of the newest one. While they differ a rotation is open, since `rotating_since`.
+    `latest` that of the newest one, `asked_with` that of the one it was asked for with, empty when that was none of
+    ours. While current and latest differ a rotation is open, since `rotating_since`.
     `expected` is set for a device that a manifest has announced.
     `issued_count` counts the certificates begun on the day `issued_on` (UTC). `sequence` is the sequence number of the
     last connection event that was taken in, `connected` what it said.
@@ -62,6 +63,7 @@ class Device:
     hub: str = ""
     current: str = ""
     latest: str = ""
+    asked_with: str = ""
     rotating_since: datetime | None = None
     block: Block = Block.NONE
     block_reason: str = ""

@@ -41,24 +41,29 @@ class Command:
 
 def action(deed: Deed, body: bytes, *, key: str, caller: str) -> Command:
     """The body of revoke, hold, restore, decommission and renew. Raises Malformed, TooLarge."""
-    given = _object(body, ("reason", "comment"))
+    given = fields(body, ("reason", "comment"))
     why = _USUAL_REASON.get(deed)
     if "reason" in given:
-        why = reason(_text(given, "reason"))
+        why = reason(text(given, "reason"))
     if why is None:
         raise Malformed(f'the body must hold a "reason": one of {", ".join(one.value for one in Reason)}')
     if why is Reason.CERTIFICATE_HOLD and deed in ("revoke", "decommission"):
         raise Malformed("certificateHold is the reason of a hold, which can be undone: use hold, or another reason")
-    return Command(key, caller, _comment(given), why)
+    return Command(key, caller, comment(given), why)
+
+
+def note(body: bytes, *, key: str, caller: str) -> Command:
+    """A body that holds a comment, or nothing. Raises Malformed, TooLarge."""
+    return Command(key, caller, comment(fields(body, ("comment",))))
 
 
 def replay(body: bytes, *, key: str, caller: str) -> Command:
     """The body of a replay of poison messages. Raises Malformed, TooLarge."""
-    given = _object(body, ("limit", "comment"))
+    given = fields(body, ("limit", "comment"))
     limit = given.get("limit", _USUAL_REPLAY)
     if type(limit) is not int or not 1 <= limit <= MAX_REPLAY:
         raise Malformed(f'"limit" must be a whole number from 1 to {MAX_REPLAY}')
-    return Command(key, caller, _comment(given), limit=limit)
+    return Command(key, caller, comment(given), limit=limit)
 
 
 def idempotency_key(header: str) -> str:
@@ -103,19 +108,19 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _object(body: bytes, fields: tuple[str, ...]) -> dict[str, Any]:
-    """A JSON object with no other fields than these, and none twice."""
-    if len(body) > MAX_BODY:
-        raise TooLarge(f"the body is over {MAX_BODY} bytes")
+def fields(body: bytes, names: tuple[str, ...], most: int = MAX_BODY) -> dict[str, Any]:
+    """A JSON object with no other fields than these, and none twice. Raises Malformed, TooLarge."""
+    if len(body) > most:
+        raise TooLarge(f"the body is over {most} bytes")
     try:
         given = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # of UTF-8, of JSON, of a number of thousands of digits
         raise Malformed("the body must be a JSON object in UTF-8") from error
     if not isinstance(given, dict):
         raise Malformed("the body must be a JSON object in UTF-8")
-    unknown = [name for name in given if name not in fields]
+    unknown = [name for name in given if name not in names]
     if unknown:
-        raise Malformed(f"the body has unknown fields: {named(unknown)}; known are {', '.join(fields)}")
+        raise Malformed(f"the body has unknown fields: {named(unknown)}; known are {', '.join(names)}")
     return given
 
 
@@ -130,15 +135,17 @@ def _no_constant(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _text(given: Mapping[str, Any], name: str) -> str:
-    value = given[name]
+def text(given: Mapping[str, Any], name: str) -> str:
+    """A field that is text, or an empty string. Raises Malformed."""
+    value = given.get(name, "")
     if not isinstance(value, str):
         raise Malformed(f'"{name}" must be text')
     return value
 
 
-def _comment(given: Mapping[str, Any]) -> str:
-    text = _text(given, "comment") if "comment" in given else ""
-    if len(text) > MAX_COMMENT or not is_plain(text):
+def comment(given: Mapping[str, Any]) -> str:
+    """The comment, or an empty string. Raises Malformed."""
+    said = text(given, "comment")
+    if len(said) > MAX_COMMENT or not is_plain(said):
         raise Malformed(f'"comment" must be one line of plain text of at most {MAX_COMMENT} characters')
-    return text
+    return said

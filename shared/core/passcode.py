@@ -16,25 +16,42 @@ MAX_FAILURES: Final = 10
 # How much randomness a passcode and its salt are made of.
 RANDOM_BYTES: Final = 32
 SALT_BYTES: Final = 16
-# One of the equal choices for scrypt in OWASP's cheat sheet on password storage; 16 MiB.
-_COST: Final = {"n": 2**14, "r": 8, "p": 5, "maxmem": 64 * 1024 * 1024, "dklen": 32}
+# scrypt with n = 2**COST: one of the equal choices in OWASP's cheat sheet on password storage; 16 MiB.
+COST: Final = 14
 # RFC 4648 §6 without the characters that people take for others, read off a label or a screen.
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @dataclass(frozen=True, slots=True)
 class OneTimePasscode:
-    """`burnt_by` is the claim that the passcode has led to, by its key; empty while it can still be used."""
+    """`burnt_by` is the claim that the passcode has led to, by its key; empty while it can still be used.
+
+    `held_by` is the claim that is being worked on, until `held_until`: of two devices that come at the same time with
+    the same passcode, one gets a certificate.
+    """
 
     salt: bytes
     digest: bytes = field(repr=False)
     expires: datetime
+    cost: int = COST
     failures: int = 0
     burnt_by: str = ""
+    held_by: str = ""
+    held_until: datetime | None = None
 
     def is_open(self, now: datetime) -> bool:
         """Whether it may be tried at all."""
         return now < self.expires and self.failures < MAX_FAILURES
+
+    def is_held(self, claim_key: str, now: datetime) -> bool:
+        """Whether another claim is being worked on."""
+        return self.held_by not in ("", claim_key) and self.held_until is not None and now < self.held_until
+
+    def held(self, claim_key: str, until: datetime) -> "OneTimePasscode":
+        return replace(self, held_by=claim_key, held_until=until)
+
+    def released(self, claim_key: str) -> "OneTimePasscode":
+        return replace(self, held_by="", held_until=None) if self.held_by == claim_key else self
 
     def burnt(self, claim_key: str) -> "OneTimePasscode":
         return self if self.burnt_by else replace(self, burnt_by=claim_key)
@@ -52,11 +69,11 @@ def passcode(random: bytes) -> str:
     return "-".join("".join(digits[start : start + 5]) for start in range(0, 20, 5))
 
 
-def digest(text: str, salt: bytes) -> bytes:
+def digest(text: str, salt: bytes, cost: int) -> bytes:
     """Slow on purpose: call it beside the event loop."""
-    return hashlib.scrypt(text.encode(), salt=salt, **_COST)
+    return hashlib.scrypt(text.encode(), salt=salt, n=2**cost, r=8, p=5, maxmem=64 * 1024 * 1024, dklen=32)
 
 
 def matches(kept: OneTimePasscode, text: str) -> bool:
     """Slow on purpose, and compared in constant time."""
-    return hmac.compare_digest(digest(text, kept.salt), kept.digest)
+    return hmac.compare_digest(digest(text, kept.salt, kept.cost), kept.digest)

@@ -85,9 +85,12 @@ class Passcode:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
+    """`one_time_passcodes` lets devices in for which an operator has made one."""
+
     issued_certificate: bool
     factory: FactoryCertificates | None
     passcode: Passcode | None
+    one_time_passcodes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

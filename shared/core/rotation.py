@@ -42,6 +42,7 @@ class Slots:
 def opened(known: Snapshot, device: Device, presented: str, now: datetime) -> Device:
     """The device after a certificate was issued to who presented the one of that serial, or none."""
     current, shown = known.certificate(device.current), known.certificate(presented)
+    device = dataclasses.replace(device, asked_with=presented)
     if device.current == "" and shown is not None and shown.status == "issued":
         device = dataclasses.replace(device, current=presented)  # until a hub says otherwise
     if device.current in ("", device.latest):
@@ -55,19 +56,22 @@ def opened(known: Snapshot, device: Device, presented: str, now: datetime) -> De
     return dataclasses.replace(device, rotating_since=None)
 
 
-def observed(known: Snapshot, device: Device, found: Slots) -> Device:
+def observed(known: Snapshot, device: Device, found: Slots, now: datetime) -> Device:
     """The device, once the hub has been read: a certificate that stands alone there is in use.
 
     DPS writes the certificate of each registration into both slots (Azure/iotedge#2951), and nobody else does before
-    the ledger says that it is settled. Of a device that was never seen in a hub, the first one there is in use.
+    the ledger says that it is settled. Of a device that was never seen in a hub, the first one there is in use. If it
+    is the one that asked for the newest, this is a rotation; but a device that has gone back from the newest, as from
+    a backup, may know nothing of that any more.
     """
-    if len(found.held) != 1 and device.current:
+    if len(_same(known, found)) != 1 and device.current:
         return device
     ours = (known.by_thumbprint(one) for one in found.held)
     used = next((one.certificate.serial for one in ours if one is not None and one.status != "revoked"), "")
     if used in ("", device.current):
         return device
-    return dataclasses.replace(device, current=used, rotating_since=None)
+    asked = used == device.asked_with and device.current != device.latest
+    return dataclasses.replace(device, current=used, rotating_since=now if asked else None)
 
 
 def proven(device: Device) -> Device:
@@ -86,8 +90,6 @@ def deadline(known: Snapshot, device: Device, grace: timedelta) -> datetime | No
 
 def timed(known: Snapshot, device: Device, found: Slots, now: datetime, grace: timedelta) -> Device:
     """The device, with its rotation at an end if the time for that has come."""
-    if device.block is Block.HOLD and device.rotating_since is not None:
-        return dataclasses.replace(device, rotating_since=now)  # it cannot connect, so its time does not run
     end, current, latest = deadline(known, device, grace), known.certificate(device.current), _latest(known, device)
     if device.block is not Block.NONE or end is None or now < end or current is None or latest is None:
         return device
@@ -105,7 +107,7 @@ def hub_slots(known: Snapshot, device: Device, found: Slots) -> Slots | None:
     """
     latest, current = _latest(known, device), known.certificate(device.current)
     foreign = [one for one in found.held if known.by_thumbprint(one) is None]
-    if latest is None or not found.held or len(foreign) == 2 or (current is None and len(found.held) == 2):
+    if latest is None or not found.held or len(foreign) == 2 or (current is None and len(_same(known, found)) == 2):
         return None  # without a thumbprint the identity authenticates in another way
     kept = (current or latest).certificate.thumbprint
     if foreign and not (current not in (None, latest) and _holds(found, current)):

@@ -1,15 +1,30 @@
 """Lifecycle events out of the ledger's outbox into the topic: at least once, and never in a device's way."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
 from shared.core.errors import Unavailable
-from shared.core.fleet import Change
+from shared.core.fleet import Change, Snapshot
 from shared.core.identity import DeviceId
 from shared.flows.ports.ledger import Ledger, StaleVersionError
-from shared.flows.ports.work import Announcements
+from shared.flows.ports.work import Announcements, Work
 
 _ATTEMPTS: Final = 4
+# No device waits for a queue at its birth: these go out with the next message, or by the sweep.
+_WITHOUT_MESSAGE: Final = ("issued", "renewed")
+
+
+async def tell(work: Work, known: Snapshot, change: Change) -> None:
+    """Have the events of a change published that was made to what was known.
+
+    If others were in the outbox, the message for those is still on its way and publishes these too. A second message
+    would be handled beside it, and both would publish everything.
+    """
+    told = known.outbox and not any(one.kind in _WITHOUT_MESSAGE for one in known.outbox)
+    if change.events and not told:
+        with contextlib.suppress(Unavailable):  # the ledger has left a hint, by which the sweep finds them
+            await work.publish(change.device.device_id)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared.flows.adopt import Adopt
 from shared.flows.announce import Announce
+from shared.flows.backlog import Backlog
+from shared.flows.batch import Batching
+from shared.flows.census import Census
 from shared.flows.enroll import Enroll
+from shared.flows.manifest import Manifest
 from shared.flows.operate import Operate
-from shared.flows.ports.secrets import Secrets
+from shared.flows.ports.secrets import RenewableSecrets
 from shared.flows.provision import Provision
 from shared.flows.ready import Ready
 from shared.flows.renew import Renew
@@ -29,6 +34,7 @@ class Application:
 
     enroll: Enroll
     provision: Provision
+    adopt: Adopt
     rotate: Rotate
     revoke: Revoke
     renew: Renew
@@ -37,8 +43,12 @@ class Application:
     revocation_sync: RevocationSync
     trust_reconcile: TrustReconcile
     operate: Operate
+    batching: Batching
+    manifest: Manifest
     survey: Survey
-    secrets: Secrets
+    backlog: Backlog
+    census: Census
+    secrets: RenewableSecrets
     client_certificate_header: str
     front_end_secret_name: str
     platform_authenticates: bool

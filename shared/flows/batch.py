@@ -31,7 +31,10 @@ _ATTEMPTS: Final = 5
 
 @dataclass(frozen=True)
 class Batching:
-    """`most_bytes` is the size that a file may have, `most_at_once` that of one request's body."""
+    """`most_bytes` is the size that a file may have, `most_at_once` that of one request's body.
+
+    `chunk_rows` is the number of rows that new batches are worked through at a time.
+    """
 
     batches: Batches
     files: Files
@@ -41,13 +44,15 @@ class Batching:
     aside: Aside
     most_bytes: int
     most_at_once: int
+    chunk_rows: int
 
     async def create(self, wanted: Batch, content: bytes) -> Batch:
         """The batch that the request asks for: begun with this content or, where there is none, waiting for blocks.
 
         The same key again is the same batch. Raises Conflict when it was used for something else, Malformed, TooLarge.
         """
-        wanted = replace(wanted, digest=await self.aside(partial(rules.digest, content)) if content else "")
+        digest = await self.aside(partial(rules.digest, content)) if content else ""
+        wanted = replace(wanted, digest=digest, chunk_rows=self.chunk_rows)
         if content:
             self._check_size(len(content))
             columns, header = _beginning(wanted, content)

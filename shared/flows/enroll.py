@@ -19,9 +19,10 @@ from shared.core.est import Operation
 from shared.core.fleet import LedgerCertificate
 from shared.core.identity import DeviceId
 from shared.core.policy import requested_device
-from shared.core.principal import FactoryDevice, IssuedDevice, PasscodeHolder, Principal
-from shared.core.profile import Label, Passcode, Profile, Profiles
+from shared.core.principal import FactoryDevice, IssuedDevice, OneTimePasscodeHolder, PasscodeHolder, Principal
+from shared.core.profile import Label, Profile, Profiles
 from shared.flows.issue import Asked, Issue
+from shared.flows.passcodes import Passcodes
 from shared.flows.ports.clock import Clock
 from shared.flows.ports.issuance import Pending
 from shared.flows.ports.secrets import Secrets
@@ -76,6 +77,7 @@ class Enroll:
     secrets: Secrets
     chains: Chains
     issue: Issue
+    passcodes: Passcodes
     clock: Clock
 
     def profile(self, label: Label) -> Profile:
@@ -116,7 +118,7 @@ class Enroll:
 
         A trusted certificate decides; a password that came with it must be right too. Without one, the password.
         """
-        passcode = profile.authentication.passcode
+        passcode = _takes_passcodes(profile)
         refused: NotTrusted | None = None
         principal: Principal | None = None
         if presented.certificate:
@@ -126,14 +128,14 @@ class Enroll:
             except NotTrusted as error:
                 refused = error
                 principal = await self._late(profile, leaf, operation) if error.expired else None
-        if presented.authorization and passcode is not None:
-            holder = await self._by_passcode(passcode, presented.authorization)
+        if presented.authorization and passcode:
+            holder = await self._by_passcode(profile, presented.authorization)
             return principal or holder
         if principal is not None:
             return principal
         if refused is not None and not (refused.expired and passcode):
             raise Forbidden(refused.public, cause=refused.cause) from refused
-        if passcode is None:
+        if not passcode:
             raise Forbidden("a client certificate is required here")
         text = refused.public if refused else "a client certificate or a passcode is required"
         raise Unauthenticated(text, challenge=True) from refused
@@ -149,7 +151,7 @@ class Enroll:
             except NotTrusted as error:
                 refused = error
             else:
-                return FactoryDevice(client_certificate.device_named(leaf, rules.factory.device_id))
+                return client_certificate.factory_device(leaf, rules.factory.device_id)
         if rules.issued_certificate:
             try:
                 client_certificate.verify(leaf, await self.chains.issuing(profile.label), now)
@@ -175,8 +177,18 @@ class Enroll:
             return None
         return IssuedDevice(client_certificate.device_named(leaf, "subject.common_name"), leaf, expired=True)
 
-    async def _by_passcode(self, passcode: Passcode, authorization: str) -> PasscodeHolder:
+    async def _by_passcode(self, profile: Profile, authorization: str) -> PasscodeHolder | OneTimePasscodeHolder:
+        """The passcode of the label, or the one-time passcode of the device that is named as the user."""
         given = basic.parse(authorization)
-        if not basic.matches(given, await self.secrets.get(passcode.secret)):
-            raise Unauthenticated("the user or the password is wrong", challenge=True)
-        return PasscodeHolder(given.user.decode(errors="replace"))
+        passcode = profile.authentication.passcode
+        if passcode is not None and basic.matches(given, await self.secrets.get(passcode.secret)):
+            return PasscodeHolder(given.user.decode(errors="replace"))
+        if profile.authentication.one_time_passcodes:
+            device = await self.passcodes.holder(given)
+            if device is not None:
+                return OneTimePasscodeHolder(device)
+        raise Unauthenticated("the user or the password is wrong", challenge=True)
+
+
+def _takes_passcodes(profile: Profile) -> bool:
+    return profile.authentication.passcode is not None or profile.authentication.one_time_passcodes

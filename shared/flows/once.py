@@ -100,6 +100,10 @@ class Once:
     async def _take(self, order: Order, known: Snapshot, now: datetime) -> Claimed:
         """A claim that was pending stays so, also if this try dies: an order that waits must not be made again."""
         device = known.device or Device(order.device_id, order.profile.label, created=now)
+        if order.burns_passcode and device.passcode is not None:
+            if device.passcode.is_held(order.claim_key, now):
+                raise Unavailable("the one-time passcode is being used by another request", retry_after=10)
+            device = replace(device, passcode=device.passcode.held(order.claim_key, now + LEASE))
         state = known.claim.state if known.claim else ""
         counted = state in ("", "issued") or (state == "open" and not _can_look_up(order.profile))
         if counted:
@@ -206,7 +210,7 @@ class Once:
         known, device = claimed.known, claimed.device
         try:
             for _ in range(_ATTEMPTS):
-                left = _uncounted(device, claimed.device) if uncount else device
+                left = _released(order, _uncounted(device, claimed.device) if uncount else device)
                 try:
                     await (self.ledger.claim(known, left, claim) if claim else self.ledger.release(known, left))
                 except StaleVersionError:
@@ -223,6 +227,11 @@ class Once:
 def _passcode(order: Order, device: Device) -> OneTimePasscode | None:
     """The transaction that records the certificate burns the passcode that it was given for."""
     return device.passcode.burnt(order.claim_key) if order.burns_passcode and device.passcode else device.passcode
+
+
+def _released(order: Order, device: Device) -> Device:
+    """The device whose passcode another request may use now."""
+    return replace(device, passcode=device.passcode.released(order.claim_key)) if device.passcode else device
 
 
 def _uncounted(device: Device, counted: Device) -> Device:

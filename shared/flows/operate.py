@@ -21,6 +21,7 @@ from shared.core.identity import DeviceId, registration_key
 from shared.core.lifecycle import event
 from shared.core.ops import Command
 from shared.core.revocation import Saga, Verb
+from shared.flows.announce import tell
 from shared.flows.ports.clock import Clock
 from shared.flows.ports.index import Due
 from shared.flows.ports.ledger import Ledger, StaleVersionError
@@ -95,13 +96,13 @@ class Operate:
             if device.nudged_at is not None and device.nudged_at >= kept.wish.at:
                 return asked
             self._check_renewable(known, device)
+            change = _asking(device, kept.wish, command)
             try:
-                await self.ledger.commit(known, _asking(device, kept.wish, command))
+                await self.ledger.commit(known, change)
             except StaleVersionError:
                 known, device = await find(self.ledger, name)
                 continue
-            with contextlib.suppress(Unavailable):  # the ledger has left a hint; the sweep finds it
-                await self.work.publish(device.device_id)
+            await tell(self.work, known, change)
             await self.work.nudge(Due(device.device_id, asked.serial), self.clock().date())
             return asked
         raise Unavailable("the device's record is changing too fast; try again", retry_after=5)

@@ -28,8 +28,9 @@ from shared.flows.rotate import Rotate
 REGISTERED_SECONDS = 15
 _ATTEMPTS = 5
 
-# What became of an event. What is not ours is acknowledged and counted.
-type Outcome = Literal["Done", "LeftAlone", "UnknownDevice"]
+# What became of an event. What is not ours is acknowledged and counted. "ShutOut": a blocked device was let in somewhere,
+# so its block was carried out everywhere once more.
+type Outcome = Literal["Done", "LeftAlone", "UnknownDevice", "ShutOut"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class Provision:
         return next(of_group, by_label[self.profiles.default])
 
     async def device_created(self, hub: str, device: DeviceId) -> Outcome:
-        """A hub has a new identity: bind hub and certificate, tag the twin, let a newer certificate in.
+        """A hub has a new identity: bind hub and certificate, tag the twin, let a newer certificate in. A blocked device
+        is shut out.
 
         The event's twin is a default and tells nothing, so the registry is read. Safe to repeat, in any order.
         """
@@ -98,20 +100,32 @@ class Provision:
             before = known.device
             if before is None or before.device_id != device:
                 return "UnknownDevice"  # the hub's ids differ by case
-            if await self.hubs.identity(name, device) is None or not await self._is_its_hub(before, name):
-                return "LeftAlone"  # it has moved on since
-            after = before if before.hub == name else replace(before, hub=name, connected=False, sequence="")
+            there = await self.hubs.identity(name, device) is not None and await self._is_its_hub(before, name)
+            moved = there and before.hub != name
+            after = replace(before, hub=name, connected=False, sequence="") if moved else before
             try:
                 await self._commit(known, before, after)
             except StaleVersionError:
                 continue
+            if before.block is not Block.NONE:
+                return await self._shut_out(device)
+            if not there:
+                return "LeftAlone"  # it has moved on since
             await self.rotate.settle(device, before.label)
             return "Done"
         raise _changing()
 
+    async def _shut_out(self, device: DeviceId) -> Outcome:
+        """A registration that was under way when the block came, or somebody, has let the device in.
+
+        Where it is gone again an earlier try may have stopped half-way.
+        """
+        await self.revoke.advance(device)
+        return "ShutOut"
+
     async def _is_its_hub(self, device: Device, hub: str) -> bool:
         """Whether the device belongs into the hub. Where the ledger says another one, DPS has the last word."""
-        return device.hub in ("", hub) or await self._was_last_in(device.device_id, hub)
+        return device.hub in ("", hub) or await self._assigned(device.device_id) in (None, hub)
 
     async def device_connected(
         self, hub: str, device: DeviceId, sequence: str, at: datetime, *, connected: bool
@@ -139,6 +153,8 @@ class Provision:
                 await self._commit(known, before, after)
             except StaleVersionError:
                 continue
+            if connected and after.block is not Block.NONE:
+                return await self._shut_out(device)
             if connected and after.current != after.latest:
                 await self._look_closer(after)
             return "Done"
@@ -165,8 +181,11 @@ class Provision:
                 return "UnknownDevice"
             if before.block is Block.REVOKED or before.hub not in ("", name):
                 return "LeftAlone"
-            if await self.hubs.identity(name, device) is not None or not await self._was_last_in(device, name):
+            if await self.hubs.identity(name, device) is not None:
                 return "LeftAlone"
+            assigned = await self._assigned(device)
+            if assigned is not None and assigned != name:  # the event that tells so is to come, or never comes
+                return await self.device_created(assigned, device) if assigned else "LeftAlone"
             profile = self.profiles.by_label.get(before.label)
             if profile is not None and profile.deleted_devices == "revoke":
                 await self._revoke(name, device, at)
@@ -178,10 +197,15 @@ class Provision:
             return "Done"
         raise _changing()
 
-    async def _was_last_in(self, device: DeviceId, hub: str) -> bool:
-        """False when DPS has assigned the device to another hub since. Its record outlives the hub's identity."""
+    async def _assigned(self, device: DeviceId) -> str | None:
+        """The hub that DPS has last assigned the device to, whose identity may be gone since; None when it has not.
+
+        Empty when the hub is none of ours.
+        """
         host = await self.enrollments.registration(device)
-        return host is None or host.lower() == self.hub_hosts.get(hub, "").lower()
+        if host is None:
+            return None
+        return next((name for name, one in self.hub_hosts.items() if one.lower() == host.lower()), "")
 
     async def _revoke(self, hub: str, device: DeviceId, at: datetime) -> None:
         """The same event again asks for the same saga."""
@@ -214,10 +238,11 @@ class Provision:
         found = known.device
         if found is None:
             return "UnknownDevice"
-        host = await self.enrollments.registration(found.device_id)
-        hub = next((name for name, one in self.hub_hosts.items() if host and one.lower() == host.lower()), "")
-        if hub and hub != found.hub:
-            return await self.device_created(hub, found.device_id)
+        assigned = await self._assigned(found.device_id)
+        if assigned and assigned != found.hub:
+            return await self.device_created(assigned, found.device_id)
+        if found.block is not Block.NONE:
+            return await self._shut_out(found.device_id)
         if found.current == found.latest:
             return "LeftAlone"
         await self.rotate.settle(found.device_id, found.label)

@@ -14,8 +14,9 @@ from shared.core.blocking import Outcome, check_same, is_live, noted, opening, s
 from shared.core.errors import Again, Misconfigured, NotFound, Refusal, Unavailable
 from shared.core.fleet import Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
-from shared.core.profile import IndividualEnrollment, Label, Profiles
+from shared.core.profile import Label, Profiles
 from shared.core.revocation import Reason, Saga, StepName, Verb, saga
+from shared.flows.announce import tell
 from shared.flows.ports.clock import Clock
 from shared.flows.ports.dps import Enrollments
 from shared.flows.ports.hubs import Hubs
@@ -82,7 +83,7 @@ class Revoke:
     async def advance(self, device: DeviceId) -> Saga | None:
         """Bring everything outside to what the ledger says. None when the device has no saga.
 
-        Of a saga that is done each step is looked at again. Raises Unavailable when a step failed: come again.
+        A step that is done is looked at again. Raises Unavailable when a step failed: come again.
         """
         for _ in range(_ATTEMPTS):
             read = _read(await self.ledger.load(device))
@@ -107,24 +108,24 @@ class Revoke:
             change = opening(known.device, wanted)
             with contextlib.suppress(StaleVersionError):
                 await self.ledger.commit(known, change)
-                await self._publish(change.device)
+                await tell(self.work, known, change)
                 return wanted, True
         raise _too_fast("the device's record")
 
     async def _round(self, read: _Read) -> Saga:
-        """Each step that is to do is tried, also after one that failed: no block waits for a system that is down.
+        """Every step is tried, also after one that failed, and again when it was done: no block waits for a system that
+        is down, and none that waits for one forgets to look whether it still stands elsewhere.
 
         But the hub's part counts only after DPS's: a registration in between could bring the identity back.
         """
-        again = read.saga.next is None
         failures: list[Refusal] = []
-        for name in [step.name for step in read.saga.steps if again or step.done_at is None]:
-            if name == "announce" and (again or failures):
+        for step in read.saga.steps:
+            if step.name == "announce" and (failures or step.done_at is not None):
                 continue
-            outcome = await self._try(name, read)
-            if name == "hub" and failures and outcome.failure is None:
+            outcome = await self._try(step.name, read)
+            if step.name == "hub" and failures and outcome.failure is None:
                 continue
-            read = await self._note(read, name, outcome)
+            read = await self._note(read, step.name, outcome)
             if outcome.failure is not None:
                 failures.append(outcome.failure)
         if failures:
@@ -153,15 +154,14 @@ class Revoke:
         """Write down what a step has come to, beside whatever else has happened to the device meanwhile."""
         for _ in range(_ATTEMPTS):
             change = noted(read.known, read.device, read.saga, name=name, outcome=outcome, now=self.clock())
-            if change.saga is None and not change.certificates:
-                return read
+            if change.saga is None and not change.certificates:  # nor may the step have undone what a later saga did
+                return _same(await self.ledger.load(read.device.device_id), read.saga)
             try:
                 known = await self.ledger.commit(read.known, change)
             except StaleVersionError:
                 read = _same(await self.ledger.load(read.device.device_id), read.saga)
                 continue
-            if change.events:
-                await self._publish(change.device)
+            await tell(self.work, read.known, change)
             return _same(known, read.saga)
         raise _too_fast("the device's record")
 
@@ -169,11 +169,9 @@ class Revoke:
         if begun.verb != "restore":
             await self.enrollments.block(device.device_id)
             return
-        profile = self.profiles.by_label.get(device.label)
-        individual = profile is not None and isinstance(profile.dps, IndividualEnrollment)
-        await self.enrollments.unblock(device.device_id, individual=individual)
-        if individual:  # a device that was blocked before it had an enrollment gets one now
-            await self.work.settle(device.device_id, device.label)
+        await self.enrollments.unblock(device.device_id)
+        # Its rotation goes on, and if it was blocked before it had an enrollment it gets one now.
+        await self.work.settle(device.device_id, device.label)
 
     async def _hub(self, device: Device, begun: Saga) -> None:
         """In every hub where the device may be: it may have moved, and the event that tells may come hours later."""
@@ -217,10 +215,6 @@ class Revoke:
             remedy = f"profiles.{certificate.label}.upstream.lookup: is needed to revoke at DigiCert ONE"
             raise Misconfigured("the service is not set up correctly", cause=remedy)
         return found
-
-    async def _publish(self, device: Device) -> None:
-        with contextlib.suppress(Unavailable):  # the ledger has left a hint; the sweep finds it
-            await self.work.publish(device.device_id)
 
 
 def _read(known: Snapshot) -> _Read | None:

@@ -6,7 +6,6 @@ What `core/rotation.py` decides is written into the ledger first; hub and enroll
 """
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,9 +17,10 @@ from shared.core.fleet import Block, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import IndividualEnrollment, Label, Profile, Profiles
 from shared.core.rotation import Slot, Slots
+from shared.flows.announce import tell
 from shared.flows.ports.clock import Clock
 from shared.flows.ports.dps import Enrollment, Enrollments
-from shared.flows.ports.hubs import Hubs
+from shared.flows.ports.hubs import HubIdentity, Hubs
 from shared.flows.ports.ledger import Ledger, StaleVersionError
 from shared.flows.ports.work import Work
 
@@ -106,10 +106,10 @@ class Rotate:
 
     async def _advance(self, known: Snapshot, profile: Profile, presented: Certificate | None) -> Snapshot:
         """Ledger, hub and enrollment, in this order. Returns what the ledger knows afterwards."""
-        if known.device is None:
+        if known.device is None or known.device.block is Block.REVOKED:
             return known
         device = known.device.device_id
-        known = await self._rotate(known, device, profile, presented)
+        known = await self._rotate(known, device, profile)
         if isinstance(profile.dps, IndividualEnrollment):
             await self._enroll(device, profile, presented)
         return known
@@ -118,27 +118,20 @@ class Rotate:
         """The seconds until the rotation has to be looked at again; None when there is nothing to wait for."""
         device, now = known.device, self.clock()
         end = rotation.deadline(known, device, _grace(profile)) if device else None
-        if device is None or end is None or device.block is Block.REVOKED:
-            return None
-        if device.block is Block.HOLD:
-            end = now + max(_grace(profile), timedelta(hours=1))
+        if device is None or end is None or device.block is not Block.NONE:
+            return None  # what a restore begins anew
         return int((end - now).total_seconds()) + 1 if end > now else None
 
-    async def _rotate(
-        self, known: Snapshot, device: DeviceId, profile: Profile, presented: Certificate | None
-    ) -> Snapshot:
+    async def _rotate(self, known: Snapshot, device: DeviceId, profile: Profile) -> Snapshot:
         """The ledger's state and the hub's identity. Returns what the ledger knows afterwards."""
-        hub = known.device.hub if known.device else ""
-        if not hub and presented:  # its DeviceCreated may be hours late, and the device is about to change over
-            hub = self._name(await self.enrollments.registration(device))
         for _ in range(_ATTEMPTS):
-            identity = await self.hubs.identity(hub, device) if hub else None
+            hub, identity = await self._identity(known.device)
             # Read after the hub: a state older than what stands there could throw out a newer certificate.
             known = await self.ledger.load(device) if hub else known
             found = Slots(identity.primary, identity.secondary) if identity else Slots()
             if known.device is None or known.device.block is Block.REVOKED:
                 return known
-            after = self._decided(known, known.device, found, profile, presented)
+            after = self._decided(known, known.device, found, profile)
             try:
                 known = await self._commit(known, after)
                 wanted = rotation.hub_slots(known, after, found)
@@ -150,12 +143,20 @@ class Rotate:
             return known
         raise _changing()
 
-    def _decided(
-        self, known: Snapshot, before: Device, found: Slots, profile: Profile, presented: Certificate | None
-    ) -> Device:
-        after = rotation.observed(known, before, found)
-        if after != before and presented:
-            after = rotation.opened(known, after, presented.serial, self.clock())
+    async def _identity(self, device: Device | None) -> tuple[str, HubIdentity | None]:
+        """The hub that the device is in, or empty, and its identity there.
+
+        The event that tells of a new hub may be hours late, and the device about to change over: then DPS is asked.
+        """
+        hub = device.hub if device else ""
+        identity = await self.hubs.identity(hub, device.device_id) if device and hub else None
+        if device is None or identity is not None or not (hub or device.asked_with):
+            return hub, identity
+        hub = self._name(await self.enrollments.registration(device.device_id))
+        return hub, await self.hubs.identity(hub, device.device_id) if hub else None
+
+    def _decided(self, known: Snapshot, before: Device, found: Slots, profile: Profile) -> Device:
+        after = rotation.observed(known, before, found, self.clock())
         return rotation.timed(known, after, found, self.clock(), _grace(profile))
 
     async def _enroll(self, device: DeviceId, profile: Profile, presented: Certificate | None) -> None:
@@ -173,7 +174,7 @@ class Rotate:
                 return
             slot, certificate = step
             try:
-                await self.enrollments.put(device, self._host(device, profile), slot, certificate, enrollment)
+                await self.enrollments.put(device, self._host(known.device, profile), slot, certificate, enrollment)
             except StaleVersionError:
                 continue
             made = made or enrollment is None
@@ -202,15 +203,13 @@ class Rotate:
             return known
         changed = rotation.change(known, before, after, self.clock())
         written = await self.ledger.commit(known, changed)
-        if changed.events:
-            with contextlib.suppress(Unavailable):  # the ledger has left a hint, by which a sweep finds the event
-                await self.work.publish(after.device_id)
+        await tell(self.work, known, changed)
         return written
 
-    def _host(self, device: DeviceId, profile: Profile) -> str:
+    def _host(self, device: Device, profile: Profile) -> str:
         """The hub that a new enrollment leads to."""
         hosts = {name: self.hub_hosts[name] for name in profile.hubs}
-        return allocation.choose(profile, device, hosts, current="")
+        return allocation.choose(profile, device.device_id, hosts, self.hub_hosts.get(device.hub, ""))
 
     def _name(self, host: str | None) -> str:
         return next((name for name, one in self.hub_hosts.items() if host and one.lower() == host.lower()), "")

@@ -47,20 +47,25 @@ class Sweep:
         async for device in self.hints.unfinished("outbox"):
             try:
                 await self.announce.flush(device)
+                await self.hints.drop("outbox", device)
             except Refusal as refusal:
                 stuck.append(Stuck(device, "outbox", None, refusal.cause or refusal.public))
-                continue
-            await self.hints.drop("outbox", device)
-            finished += 1
+            else:
+                finished += 1
         return Swept(finished, tuple(stuck))
 
     async def _saga(self, device: DeviceId) -> Stuck | None:
         """Go on with a saga; what keeps it from ending, when there is something."""
         try:
             await self.revoke.advance(device)
+            await self.hints.drop("saga", device)  # it is done, or there is none
         except Refusal as refusal:
-            known = await self.ledger.load(device)
-            begun = known.saga.begun if known.saga else None
-            return Stuck(device, "saga", begun, refusal.cause or refusal.public)
-        await self.hints.drop("saga", device)  # it is done, or there is none
+            return Stuck(device, "saga", await self._begun(device), refusal.cause or refusal.public)
         return None
+
+    async def _begun(self, device: DeviceId) -> datetime | None:
+        try:
+            saga = (await self.ledger.load(device)).saga
+        except Refusal:
+            return None
+        return saga.begun if saga else None

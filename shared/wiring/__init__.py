@@ -3,16 +3,18 @@
 import asyncio
 import functools
 import os
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from shared import profiles, telemetry
+from shared import profiles
 from shared.adapters import digicert, tls
+from shared.adapters.backlog import StorageBacklog
 from shared.adapters.crl import HttpCrls
 from shared.adapters.dps import SCOPE, DpsEnrollments, DpsService
 from shared.adapters.dps_groups import DpsGroups
@@ -29,13 +31,18 @@ from shared.adapters.transport import Breaker, Transport
 from shared.adapters.wishes import TableWishes
 from shared.core.identity import DeviceId
 from shared.core.profile import Label, Profiles
+from shared.flows.adopt import Adopt
 from shared.flows.announce import Announce
 from shared.flows.application import Application
+from shared.flows.backlog import Backlog
+from shared.flows.census import Census
 from shared.flows.enroll import Enroll
 from shared.flows.issue import Issue
 from shared.flows.issuers import Issuers, RememberedChain
+from shared.flows.manifest import Manifest
 from shared.flows.once import Once
 from shared.flows.operate import Operate
+from shared.flows.passcodes import Passcodes
 from shared.flows.ports.issuance import ChainSource
 from shared.flows.provision import Provision
 from shared.flows.ready import Ready
@@ -46,17 +53,30 @@ from shared.flows.rotate import Rotate
 from shared.flows.survey import Survey
 from shared.flows.sweep import Sweep
 from shared.flows.trust import Chains
+from shared.flows.trust_outbox import TrustOutbox
 from shared.flows.trust_reconcile import TrustReconcile
 from shared.settings import Settings
+from shared.telemetry import measures
+from shared.wiring import monitor
+from shared.wiring.batches import batching
 from shared.wiring.digicert_one import Connections, credential_secret
+
+if TYPE_CHECKING:
+    from azure.storage.blob.aio import BlobServiceClient
 
 
 @functools.cache
 def application() -> Application:
     """The application of this process, made at first use. Raises Misconfigured, each time until it is mended."""
-    telemetry.setup()
+    watched()
     settings = Settings.from_environment(os.environ)
     return assemble(settings, profiles.load(settings.profiles_path, settings.hub_hosts))
+
+
+@functools.cache
+def watched() -> None:
+    """Once, also where the application has to be made again and again because its settings are wrong."""
+    monitor.join(os.environ)
 
 
 def now() -> datetime:
@@ -70,6 +90,7 @@ def assemble(settings: Settings, known: Profiles) -> Application:
     from azure.identity import ManagedIdentityCredential as BlockingCredential
     from azure.identity.aio import ManagedIdentityCredential
     from azure.keyvault.secrets.aio import SecretClient
+    from azure.storage.blob.aio import BlobServiceClient
     from azure.storage.queue.aio import QueueServiceClient
 
     identity = settings.client_id or None
@@ -93,8 +114,10 @@ def assemble(settings: Settings, known: Profiles) -> Application:
             tables=Tables(TableServiceClient(settings.table_uri, credential=credential, **_PATIENCE)),
             dps=DpsService(transport(), http, settings.dps_host, dps_token),
             hubs=IotHubs(settings.hub_hosts, lambda: BlockingCredential(client_id=identity)),
+            blobs=BlobServiceClient(settings.blob_uri, credential, **storage),
             work=StorageQueues(queues),
             poison=StoragePoison(queues),
+            backlog=StorageBacklog(queues, now),
             topic=EventTopic(topic),
         ),
     )
@@ -109,8 +132,10 @@ class Outside:
     tables: Tables
     dps: DpsService
     hubs: IotHubs
+    blobs: "BlobServiceClient"
     work: StorageQueues
     poison: StoragePoison
+    backlog: StorageBacklog
     topic: EventTopic
 
 
@@ -130,21 +155,28 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
     secret = credential_secret(known.by_label[known.default])
     rotate = Rotate(known, settings.hub_hosts, ledger, enrollments, hubs, work, now)
     revoke = Revoke(known, ledger, enrollments, hubs, connections.revocations(known.by_label), work, now)
+    fleet = TableFleet(outside.tables)
+    survey = Survey(ledger, fleet, hints, now)
+    provision = Provision(known, settings.hub_hosts, ledger, hubs, enrollments, rotate, revoke, work, now)
     announce = Announce(ledger, outside.topic)
+    passcodes = Passcodes(known, ledger, secrets.token_bytes, asyncio.to_thread, now)
     issue = Issue(
         {label: connections.upstream(profile) for label, profile in known.by_label.items()},
         Once(ledger, chains, issuers, now, asyncio.sleep),
         rotate,
     )
+    measures.watch_circuits(lambda: {**connections.circuits(), dps.host: dps.transport.breaker.is_open})
     return Application(
         enroll=Enroll(
             profiles=known,
             secrets=outside.secrets,
             chains=chains,
             issue=issue,
+            passcodes=passcodes,
             clock=now,
         ),
-        provision=Provision(known, settings.hub_hosts, ledger, hubs, enrollments, rotate, revoke, work, now),
+        provision=provision,
+        adopt=Adopt(known, chains, issuers, connections.inventories(known.by_label), ledger, provision, work, now),
         rotate=rotate,
         revoke=revoke,
         renew=Renew(known, ledger, hubs, schedule, watermarks, work, now, settings.nudges_per_minute),
@@ -155,6 +187,7 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
             lists=connections.revoked_lists(known.by_label),
             crls=HttpCrls(outside.http),
             chains=chains,
+            issuers=issuers,
             index=TableIndex(outside.tables),
             ledger=ledger,
             watermarks=watermarks,
@@ -162,10 +195,21 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
             clock=now,
         ),
         trust_reconcile=TrustReconcile(
-            known, sources, issuers, DpsGroups(outside.dps), watermarks, settings.dps_host, now
+            profiles=known,
+            chains=sources,
+            issuers=issuers,
+            groups=DpsGroups(outside.dps),
+            outbox=TrustOutbox(watermarks, outside.topic),
+            watermarks=watermarks,
+            dps_host=settings.dps_host,
+            clock=now,
         ),
         operate=Operate(ledger, revoke, TableWishes(outside.tables), outside.poison, work, now),
-        survey=Survey(ledger, TableFleet(outside.tables), hints, now),
+        manifest=Manifest(known, ledger, now),
+        batching=batching(settings, known, issue, outside.tables, outside.blobs, work, now),
+        survey=survey,
+        backlog=Backlog(outside.backlog, outside.poison, survey, now),
+        census=Census(fleet, watermarks, now),
         secrets=outside.secrets,
         client_certificate_header=settings.client_certificate_header,
         front_end_secret_name=settings.front_end_secret_name,

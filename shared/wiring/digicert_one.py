@@ -25,6 +25,7 @@ from shared.core.profile import (
     RestUpstream,
 )
 from shared.core.profile import Upstream as ConfiguredUpstream
+from shared.flows.ports.inventory import Inventory
 from shared.flows.ports.issuance import ChainSource, Upstream
 from shared.flows.ports.revocation import Revocation, RevokedList
 from shared.flows.ports.secrets import FreshSecrets
@@ -48,6 +49,15 @@ class Connections:
             made = digicert.Session(self.transports[host], self.secrets, credential, self.http)
             self.sessions[host, credential] = made
         return self.sessions[host, credential]
+
+    def circuits(self) -> dict[str, bool]:
+        """Whether each host's circuit is open."""
+        return {host: transport.breaker.is_open for host, transport in self.transports.items()}
+
+    async def aclose(self) -> None:
+        """For a process that ends before its connections do; the app's live as long as it does."""
+        for session in self.sessions.values():
+            await session.aclose()
 
     def upstream(self, profile: Profile) -> Upstream:
         match profile.upstream:
@@ -83,6 +93,13 @@ class Connections:
     def revoked_lists(self, profiles: Mapping[Label, Profile]) -> dict[Label, RevokedList]:
         return {
             label: DigicertRevoked(self._rest_session(rest), rest.url, rest.enrollment_profile_id)
+            for label, profile in profiles.items()
+            if (rest := _management(profile)) is not None
+        }
+
+    def inventories(self, profiles: Mapping[Label, Profile]) -> dict[Label, Inventory]:
+        return {
+            label: self._certificates(rest)
             for label, profile in profiles.items()
             if (rest := _management(profile)) is not None
         }

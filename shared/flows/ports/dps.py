@@ -43,8 +43,8 @@ class Enrollments(Protocol):
         """
         ...
 
-    async def unblock(self, device: DeviceId, *, individual: bool) -> None:
-        """Enable the individual enrollment again, or remove the one that blocked a device of a group."""
+    async def unblock(self, device: DeviceId) -> None:
+        """Enable the device's enrollment again, or remove it where `block` has made it. Safe to repeat."""
         ...
 
     async def registration(self, device: DeviceId) -> str | None:

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Literal, Protocol
 
 from shared.core.fleet import LedgerCertificate
 from shared.core.identity import DeviceId
+from shared.core.profile import Label
 from shared.core.searching import Search
 
 
@@ -85,6 +86,14 @@ class CertificatePage:
     mark: str
 
 
+@dataclass(frozen=True, slots=True)
+class EndingPage:
+    """Label and end of certificates, as far as the store came in one go: there may be few or none."""
+
+    found: tuple[tuple[Label, datetime], ...]
+    mark: str
+
+
 class Fleet(Protocol):
     """The ledger across devices. All raise Unavailable, and Malformed for a mark that the store never gave."""
 
@@ -94,4 +103,8 @@ class Fleet(Protocol):
 
     async def certificates(self, search: Search) -> CertificatePage:
         """Every certificate that fits, device by device: a reading of the whole ledger."""
+        ...
+
+    async def endings(self, mark: str) -> EndingPage:
+        """When each certificate ends that is neither superseded nor revoked: a reading of the whole ledger."""
         ...

@@ -31,6 +31,10 @@ class Ledger(Protocol):
         """Write index rows for the change's certificates, then claim and change together. Raises StaleVersionError."""
         ...
 
+    async def adopt(self, known: Snapshot, change: Change, due: date) -> Snapshot:
+        """As `record`, for certificates that no claim has led to. Raises StaleVersionError."""
+        ...
+
     async def commit(self, known: Snapshot, change: Change) -> Snapshot:
         """Write all of the change in one transaction; a hint for saga and outbox is written before it.
 

@@ -51,3 +51,11 @@ class Poison(Protocol):
     async def replay(self, queue: str, limit: int) -> int:
         """Put up to `limit` of them back into their queue; how many those were. None is lost; one may come twice."""
         ...
+
+
+class Queues(Protocol):
+    """What the queues hold. All raise Unavailable."""
+
+    async def ages(self) -> Mapping[str, float]:
+        """For how many seconds the oldest message of each queue has been waiting since it was to be handled, or 0."""
+        ...

@@ -17,3 +17,14 @@ class FreshSecrets(Secrets, Protocol):
     async def get_fresh(self, name: str) -> str:
         """The secret's value as it is now. Raises as `get`."""
         ...
+
+
+class RenewableSecrets(Secrets, Protocol):
+    """Key Vault, for who is told that a secret has a new version."""
+
+    async def forget(self, name: str) -> bool:
+        """Let the next `get` of this process ask Key Vault. False when it has never read a secret of that name.
+
+        Names compare without case, as Key Vault's do.
+        """
+        ...

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Protocol
 
 from shared.core.identity import DeviceId
+from shared.core.issuer import TrustChanged
 from shared.core.lifecycle import LifecycleEvent
 from shared.flows.ports.index import Due
 
@@ -30,8 +31,8 @@ class Work(Protocol):
 
 
 class Announcements(Protocol):
-    """The Event Grid topic of lifecycle events."""
+    """The Event Grid topic of lifecycle events, and of what enrollment groups trust."""
 
-    async def publish(self, events: Sequence[LifecycleEvent]) -> None:
-        """At least once. Raises Unavailable."""
+    async def publish(self, events: Sequence[LifecycleEvent | TrustChanged]) -> None:
+        """At least once. Raises Unavailable, and Misconfigured where the topic refuses us."""
         ...
