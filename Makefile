@@ -39,9 +39,10 @@ LOCK := -m piptools compile --quiet --generate-hashes --strip-extras --allow-uns
 lock: environment ## requirements*.in -> requirements*.txt, pinned with hashes
 	@$(PY) $(LOCK) --output-file=requirements.txt requirements.in
 	@$(PY) $(LOCK) --output-file=requirements-dev.txt requirements-dev.in
+	@$(PY) $(LOCK) --output-file=infra/checkov.txt infra/checkov.in
 
 clean: ## remove all that make has made, the environment included
-	@rm -rf $(VENV) .sandbox .bench .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-checkov .sandbox .bench .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment is made again only when what it was made from (the locked requirements, and this folder: scripts

@@ -39,7 +39,7 @@ class Connection:
         head = await self.reader.readuntil(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = await self.reader.readexactly(int(headers["content-length"]))
+        body = await self.reader.readexactly(int(headers.get("content-length", "0")))  # a 204 has none
         return int(status.split()[1]), body
 
     def end(self) -> None:
@@ -85,8 +85,9 @@ async def run(
             connection.end()
 
 
-def post(url: str, headers: dict[str, str], body: bytes) -> bytes:
+def request(method: str, url: str, headers: dict[str, str], body: bytes = b"") -> bytes:
     parts = urlsplit(url)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     fields = {"Host": parts.netloc, **headers, "Content-Length": str(len(body))}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"POST {parts.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body
+    return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body

@@ -106,7 +106,7 @@ def _job(way: Way, factory: pki.Authority, name: str, plain: ssl.SSLContext) -> 
     if way.passcode:
         headers["Authorization"] = f"Basic {base64.b64encode(way.passcode.encode()).decode()}"
     csr = device.request(name, device.new_key("ec-p256"))
-    raw = client.post(way.url, headers, base64.encodebytes(csr))
+    raw = client.request("POST", way.url, headers, base64.encodebytes(csr))
     if way.keep:
         return Job(plain, raw)
     key = device.new_key("ec-p256")

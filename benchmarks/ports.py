@@ -1,6 +1,6 @@
 """Ports in memory that cost next to nothing, so that what is measured is the product."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,6 +9,7 @@ from cryptography import x509
 from shared.core.csr import SigningRequest
 from shared.core.fleet import Change, Claim, Device, Snapshot
 from shared.core.identity import DeviceId
+from shared.flows.ports.index import Due
 from shared.flows.ports.issuance import Answer
 
 _UNKNOWN = Snapshot()
@@ -71,3 +72,48 @@ class FixedSecrets:
     async def get(self, name: str) -> str:
         del name
         return self.value
+
+    async def forget(self, name: str) -> bool:
+        del name
+        return False
+
+
+@dataclass(frozen=True)
+class DaysInMemory:
+    """The index of what is due, by day: `device~serial`, as its rows are called in the table."""
+
+    days: Mapping[date, Sequence[str]]
+
+    async def due(self, day: date) -> AsyncIterator[Due]:
+        for row in self.days.get(day, ()):
+            device, _, serial = row.rpartition("~")
+            yield Due(DeviceId(device), serial)
+
+    async def add(self, due: Due, day: date) -> None:
+        del due, day
+
+    async def drop(self, due: Due, day: date) -> None:
+        del due, day
+
+
+@dataclass
+class CountedWork:
+    """Messages are counted and forgotten."""
+
+    messages: int = 0
+
+    async def settle(self, device: DeviceId, label: str, delay: int = 0) -> None:
+        del device, label, delay
+        self.messages += 1
+
+    async def nudge(self, due: Due, day: date, delay: int = 0) -> None:
+        del due, day, delay
+        self.messages += 1
+
+    async def saga(self, device: DeviceId, delay: int = 0) -> None:
+        del device, delay
+        self.messages += 1
+
+    async def publish(self, device: DeviceId) -> None:
+        del device
+        self.messages += 1

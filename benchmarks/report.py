@@ -5,13 +5,14 @@ import json
 import os
 import platform
 import sysconfig
+import textwrap
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import cpu, imports, load
+from benchmarks import cpu, crl, imports, load, revocation, scan
 
 PLACE: Final = Path(".bench") / "results.json"
 RATIO_AIM: Final = 2.0
@@ -23,6 +24,9 @@ class Results:
     cpu: list[cpu.Figure]
     imports: list[imports.Figure]
     load: list[load.Figure]
+    revocation: list[revocation.Figure]
+    scan: list[scan.Figure]
+    crl: list[crl.Figure]
 
 
 def above_aim(results: Results) -> list[str]:
@@ -51,7 +55,38 @@ def table(results: Results) -> str:
             "host CPU ms",
         )
         blocks.append(_block(head, map(_load_row, results.load)))
+    blocks += _lifecycle(results)
     return "\n\n".join(blocks) + "\n"
+
+
+def _lifecycle(results: Results) -> list[str]:
+    blocks: list[str] = []
+    if results.revocation:
+        asked = ("Revocation, ms since it was asked for over the operators' API", "devices", "p50", "p95")
+        blocks.append(_block(asked, map(_revocation_row, results.revocation), revocation.NOTE))
+    if results.scan:
+        due = (f"Expiry scan, {scan.DUE:,} certificates due", "fleet", "s", "ratio", "peak KB")
+        blocks.append(_block(due, map(_scan_row, results.scan), scan.NOTE))
+    if results.crl:
+        reading = ("Reading of a CRL", "entries", "CPU s", "ratio", "peak MB of the process")
+        blocks.append(_block(reading, map(_crl_row, results.crl), crl.NOTE))
+    return blocks
+
+
+def _revocation_row(one: revocation.Figure) -> tuple[str, ...]:
+    return (one.name, str(one.devices), f"{one.p50_ms:.0f}", f"{one.p95_ms:.0f}")
+
+
+def _scan_row(one: scan.Figure) -> tuple[str, ...]:
+    return (one.name, f"{one.fleet:,}", f"{one.seconds:.3f}", _number(one.ratio, 2), _number(one.peak_kb, 0))
+
+
+def _crl_row(one: crl.Figure) -> tuple[str, ...]:
+    return (one.name, f"{one.entries:,}", f"{one.cpu_s:.2f}", f"{one.ratio:.2f}", _number(one.peak_mb, 0))
+
+
+def _number(value: float | None, places: int) -> str:
+    return "" if value is None else f"{value:.{places}f}"
 
 
 def _load_row(one: load.Figure) -> tuple[str, ...]:
@@ -60,7 +95,7 @@ def _load_row(one: load.Figure) -> tuple[str, ...]:
     return (one.name, str(one.concurrency), str(one.requests), f"{one.per_second:.0f}", *times, cpu_ms)
 
 
-def _block(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def _block(head: tuple[str, ...], rows: Iterable[tuple[str, ...]], note: str = "") -> str:
     lines = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     aligned = (
@@ -68,7 +103,7 @@ def _block(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
         for line in lines
     )
     shown = ["  ".join(line).rstrip() for line in aligned]
-    return "\n".join([shown[0], "-" * max(map(len, shown)), *shown[1:]])
+    return "\n".join([shown[0], "-" * max(map(len, shown)), *shown[1:], *textwrap.wrap(note, 100)])
 
 
 def build() -> str:
@@ -88,6 +123,9 @@ def write(results: Results) -> Path:
         "cpu": [{**asdict(one), "ratio": one.ratio} for one in results.cpu],
         "imports": [asdict(one) for one in results.imports],
         "load": [asdict(one) for one in results.load],
+        "revocation": [asdict(one) for one in results.revocation],
+        "scan": [asdict(one) for one in results.scan],
+        "crl": [asdict(one) for one in results.crl],
     }
     PLACE.parent.mkdir(exist_ok=True)
     PLACE.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

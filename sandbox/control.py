@@ -32,8 +32,9 @@ GET    /event-grid/dead-letters  the events that the app would not take
 PUT    /key-vault/NAME      {"value": "..."}: a new version of a secret
 POST   /digicert/roll       {"announce_old": true}: a new issuing CA, and whether EST still shows the old one
 POST   /digicert/revoke     {"serial": "...", "reason": "key_compromise"}: behind the app's back
-PUT    /digicert            {"renew_any_time": true}: REST renews outside of the renewal window, too
+PUT    /digicert            {"renew_any_time": true}: renewals are granted outside of their window, too
 PUT    /dps                 {"properties_as_text": true}: diagnostic records hold `properties` as a text
+PUT    /deployment          {"done": false}: DPS as it is before a deployment, without hub, CA and group; true: as after
 GET    /secrets             every credential made here, to look for where none may be
 """
 
@@ -54,6 +55,7 @@ class Levers:
     revoke: Callable[[str, str], str]
     renew_any_time: Callable[[bool], None]
     properties_as_text: Callable[[bool], None]
+    deployment: Callable[[bool], None]
 
 
 def app(world: World, levers: Levers) -> web.Application:
@@ -144,6 +146,11 @@ def lever_routes(levers: Levers) -> list[web.RouteDef]:
         levers.properties_as_text(body["properties_as_text"])
         return web.json_response(body)
 
+    async def put_deployment(request: web.Request) -> web.Response:
+        body = await members(request, {"done": bool})
+        levers.deployment(body["done"])
+        return web.json_response(body)
+
     return [
         web.put("/edge", put_edge),
         web.put("/event-grid", put_event_grid),
@@ -151,6 +158,7 @@ def lever_routes(levers: Levers) -> list[web.RouteDef]:
         web.get("/event-grid/dead-letters", get_dead_letters),
         web.put("/key-vault/{name}", put_secret),
         web.put("/dps", put_dps),
+        web.put("/deployment", put_deployment),
     ]
 
 

@@ -4,7 +4,9 @@ Each secret is listed in `world.secrets`, and holds the canary where its form al
 finds any leak.
 """
 
+import base64
 import secrets
+import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -25,8 +27,14 @@ class Credentials:
     digicert_api_key: str = field(repr=False)
     digicert_client_pem: str = field(repr=False)
     digicert_client_certificate: x509.Certificate
+    scep_passcode: str = field(repr=False)
+    cmp_reference: str  # the id of the passcode, not a secret
+    cmp_passcode: str = field(repr=False)
+    acme_key_id: str
+    acme_hmac_key: str = field(repr=False)
     front_end_secret: str = field(repr=False)
     function_key: str = field(repr=False)
+    allocation_key: str = field(repr=False)
     event_grid_key: str = field(repr=False)
     identity_header: str = field(repr=False)
     token_key: bytes = field(repr=False)
@@ -41,6 +49,9 @@ def new_credentials(world: World) -> Credentials:
         world.secrets.append(value)
         return value
 
+    # DigiCert shows the key as the base64url of a text, too: then the canary is hidden in it.
+    hmac_key = base64.urlsafe_b64encode(secret("acme-hmac-key").encode()).decode().rstrip("=")
+    world.secrets.append(hmac_key)
     certificate, pem = client_identity()
     world.secrets.extend(private_lines(pem))
     return Credentials(
@@ -52,8 +63,14 @@ def new_credentials(world: World) -> Credentials:
         digicert_api_key=secret("digicert-api-key"),
         digicert_client_pem=pem,
         digicert_client_certificate=certificate,
+        scep_passcode=secret("scep-passcode"),
+        cmp_reference=str(uuid.uuid4()),
+        cmp_passcode=secret("cmp-passcode"),
+        acme_key_id=secrets.token_urlsafe(32),
+        acme_hmac_key=hmac_key,
         front_end_secret=secret("front-end-secret"),
         function_key=secret("function-key"),
+        allocation_key=secret("allocation-key"),
         event_grid_key=secret("event-grid-key"),
         identity_header=secret("identity-header"),
         token_key=secret("token-key").encode(),

@@ -28,10 +28,11 @@ DPS_AUDIENCE: Final = "https://azure-devices-provisioning.net"
 IOT_HUB_AUDIENCE: Final = "https://iothubs.azure.net"
 EVENT_GRID_AUDIENCE: Final = "https://eventgrid.azure.net"
 STORAGE_AUDIENCE: Final = "https://storage.azure.com"
+MANAGEMENT_AUDIENCE: Final = "https://management.azure.com"
 KEY_VAULT_AUDIENCE: Final = "https://0.0.1:9446"  # what the vault's challenge names; see key_vault.py
 
 # Entra ID gives no token for a resource that the tenant does not know (AADSTS500011). Unit tests run vaults anywhere.
-KNOWN: Final = {DPS_AUDIENCE, IOT_HUB_AUDIENCE, EVENT_GRID_AUDIENCE, STORAGE_AUDIENCE}
+KNOWN: Final = {DPS_AUDIENCE, IOT_HUB_AUDIENCE, EVENT_GRID_AUDIENCE, STORAGE_AUDIENCE, MANAGEMENT_AUDIENCE}
 A_VAULT: Final = re.compile(r"https://0\.0\.1:\d{1,5}")
 LIFETIME: Final = timedelta(hours=24)
 PARAMETERS: Final = {"api-version", "resource", "client_id"}

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox import pki, ports
+from sandbox.arm import state as arm
 from sandbox.credentials import Credentials
 from sandbox.dps.diagnostics import EVENT_HUB
 from sandbox.pki import Authority, Hierarchy
@@ -52,7 +53,7 @@ def write(directory: Path, authorities: Authorities, credentials: Credentials) -
     write_private(directory / "factory" / "ca.key", pki.key_pem(authorities.factory.key))
     write_private(directory / "passcode", f"{credentials.device_user}:{credentials.device_password}\n")
     write_private(directory / "profiles.toml", profiles())
-    env = environment(directory, credentials)
+    env = {**environment(directory, credentials), **deployment()}
     write_private(directory / "env", "".join(f"{name}={value}\n" for name, value in env.items()))
 
 
@@ -93,12 +94,24 @@ def environment(directory: Path, credentials: Credentials) -> Mapping[str, str]:
         "DPS_LOGS__fullyQualifiedNamespace": "sandbox.servicebus.windows.net",
         "CLIENT_CERTIFICATE_HEADER": "X-ARR-ClientCert",
         "FRONT_END_SECRET_NAME": "front-end-secret",
+        "NUDGES_PER_MINUTE": "3000",  # nobody waits here for the registry budget of a real hub
         # App Service's managed identity endpoint: learn.microsoft.com/azure/app-service/overview-managed-identity
         "IDENTITY_ENDPOINT": f"https://localhost:{ports.ENTRA}/msi/token",
         "IDENTITY_HEADER": credentials.identity_header,
         # Whom the app's TLS clients trust: the one for httpx and OpenSSL, the other for the Azure SDKs.
         "SSL_CERT_FILE": str(folder / "tls-root.pem"),
         "REQUESTS_CA_BUNDLE": str(folder / "tls-root.pem"),
+    }
+
+
+def deployment() -> dict[str, str]:
+    """What joins `python -m infra.setup` and the sandbox besides: names that azd knows after a deployment."""
+    return {
+        "AZURE_SUBSCRIPTION_ID": arm.SUBSCRIPTION,
+        "AZURE_RESOURCE_GROUP": arm.RESOURCE_GROUP,
+        "AZURE_DPS_NAME": arm.DPS_NAME,
+        "AZURE_FUNCTION_APP_NAME": arm.SITE_NAME,
+        "AZURE_RESOURCE_MANAGER_URL": f"https://localhost:{ports.RESOURCE_MANAGER}",
     }
 
 

@@ -1,6 +1,6 @@
 """Stand-in for the secrets of Azure Key Vault, with the authentication challenge that the real SDK insists on.
 
-REST: https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret and .../get-secrets
+REST: https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret, .../get-secrets and .../set-secret
 Challenge: https://learn.microsoft.com/azure/key-vault/general/authentication-requests-and-responses
 
 The SDK refuses a challenge whose resource is not a parent domain of the vault's host. On loopback this is met by the
@@ -8,7 +8,9 @@ vault `https://127.0.0.1:PORT` and the resource `https://0.0.1:PORT`: as text, `
 """
 
 import json
+import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +22,8 @@ from sandbox.web import application
 from sandbox.world import World
 
 SERVICE: Final = "Key Vault"
+NAME: Final = re.compile(r"[0-9A-Za-z-]{1,127}")
+LONGEST: Final = 25_600
 API_VERSIONS: Final = {"7.4", "7.5", "7.6", "2025-07-01", "2026-04-01"}
 
 
@@ -32,18 +36,24 @@ class Version:
 
 @dataclass
 class Vault:
+    """`announce` is told the name and the id of a version that somebody has made."""
+
     world: World
     secrets: dict[str, list[Version]] = field(default_factory=dict)  # the newest version is the last
     disabled: set[str] = field(default_factory=set)
+    announce: Callable[[str, str], None] = lambda _name, _version: None
 
     def set_secret(self, name: str, value: str) -> str:
         """Make `value` the newest version, unless it is already. Returns the id of the newest version."""
-        versions = self.secrets.setdefault(name, [])
-        if not versions or versions[-1].value != value:
-            created = int(self.world.clock.now().timestamp())
-            versions.append(Version(uuid.uuid4().hex, value, created))
-            self.world.journal.write(SERVICE, "new version", name=name, version=versions[-1].id)
-        return versions[-1].id
+        versions = self.secrets.get(name, [])
+        return versions[-1].id if versions and versions[-1].value == value else self.add(name, value).id
+
+    def add(self, name: str, value: str) -> Version:
+        """A new version, whatever the one before it holds."""
+        made = Version(uuid.uuid4().hex, value, int(self.world.clock.now().timestamp()))
+        self.secrets.setdefault(name, []).append(made)
+        self.world.journal.write(SERVICE, "new version", name=name, version=made.id)
+        return made
 
     def enable(self, name: str, *, enabled: bool) -> None:
         (self.disabled.discard if enabled else self.disabled.add)(name)
@@ -71,6 +81,17 @@ def app(world: World, credentials: Credentials, secrets: dict[str, str]) -> web.
             raise problem(403, "Forbidden", text, inner="SecretDisabled")
         return web.json_response({"value": found.value} | item(request, vault, name, found, with_version=True))
 
+    async def put(request: web.Request) -> web.Response:
+        """Each is a new version, also with the value of the one before."""
+        admit(world, credentials, request)
+        name, value = request.match_info["name"], await value_of(request)
+        if not NAME.fullmatch(name):
+            raise problem(400, "BadParameter", "The request URI contains an invalid name: letters, digits and -.")
+        world.secrets.append(value)
+        made = vault.add(name, value)
+        vault.announce(name, made.id)
+        return web.json_response({"value": value} | item(request, vault, name, made, with_version=True))
+
     async def list_all(request: web.Request) -> web.Response:
         admit(world, credentials, request)
         newest = [item(request, vault, name, versions[-1]) for name, versions in sorted(vault.secrets.items())]
@@ -79,6 +100,7 @@ def app(world: World, credentials: Credentials, secrets: dict[str, str]) -> web.
     routes = [
         web.get("/secrets", list_all),
         web.get("/secrets/{name}", get),
+        web.put("/secrets/{name}", put),
         web.get("/secrets/{name}/", get),
         web.get("/secrets/{name}/{version}", get),
         web.get("/secrets/{name}/{version}/", get),
@@ -86,6 +108,20 @@ def app(world: World, credentials: Credentials, secrets: dict[str, str]) -> web.
     result = application(SERVICE, world, routes)
     result[VAULT] = vault
     return result
+
+
+async def value_of(request: web.Request) -> str:
+    """The value that is to be kept: at most 25 KB (learn.microsoft.com/azure/key-vault/secrets/about-secrets)."""
+    try:
+        body = await request.json()
+    except ValueError as error:
+        raise problem(400, "BadParameter", "The body is not JSON.") from error
+    if not isinstance(body, dict) or body.keys() - {"value", "attributes", "tags", "contentType"}:
+        raise problem(400, "BadParameter", "The sandbox does not know this body.")
+    value = body.get("value")
+    if not isinstance(value, str) or len(value.encode()) > LONGEST:
+        raise problem(400, "BadParameter", "The value is missing, or too long.")
+    return value
 
 
 def item(

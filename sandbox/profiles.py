@@ -2,7 +2,7 @@
 
 `est` is the default, reached without a label; `rest`, `unwrapped` and `individual` differ from it where they say. The
 times are those of a laptop: what waits for days elsewhere waits for an hour here. `rest` lets a certificate renew
-itself for a week after its end.
+itself for a week after its end; `unwrapped` lets a device come back whose identity was deleted from its hub.
 """
 
 from sandbox import ports
@@ -19,7 +19,7 @@ allocation = "hashed"
 unknown_devices = "accept"
 daily_limit = 1000
 renewal_point = 0.8
-deleted_devices = "revoke"
+deleted_devices = "{deleted}"
 base64_lines = {lines}
 
 [profiles.{name}.renewal]
@@ -118,6 +118,7 @@ def profile(name: str, dps: str, upstream: str, *, host: str = "", credential: s
         name=name,
         lines=lines,
         late=7 if name == "rest" else 0,
+        deleted="ignore" if name == "unwrapped" else "revoke",
         group=ports.DPS_GROUP,
         host=host,
         credential=credential,

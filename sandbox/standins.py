@@ -9,7 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox import control, digicert, dps, entra, event_grid, files, iot_hub, key_vault, pki, ports
+from sandbox import arm, control, digicert, dps, entra, event_grid, files, iot_hub, key_vault, pki, ports
+from sandbox.arm.state import ArmState, Site
 from sandbox.credentials import Credentials
 from sandbox.digicert.inventory import REASONS
 from sandbox.dps.diagnostics import EVENT_HUB, Reader
@@ -18,12 +19,21 @@ from sandbox.event_grid import EventGridState, Subscription, Target
 from sandbox.files import Authorities
 from sandbox.front import Front
 from sandbox.iot_hub.state import Hub
+from sandbox.pki import Hierarchy
 from sandbox.world import World
 
 HOST_URL = f"http://{ports.LOOPBACK}:{ports.FUNCTION_HOST}"
 APP_URL = f"https://{ports.LOOPBACK}:{ports.EDGE}"
-SUBSCRIPTION = "/subscriptions/00000000-0000-4000-8000-000000000000"
-SERVICES = (digicert.SERVICE, dps.SERVICE, iot_hub.SERVICE, key_vault.SERVICE, entra.SERVICE, event_grid.SERVICE)
+SUBSCRIPTION = f"/subscriptions/{arm.state.SUBSCRIPTION}"
+SERVICES = (
+    digicert.SERVICE,
+    dps.SERVICE,
+    iot_hub.SERVICE,
+    key_vault.SERVICE,
+    entra.SERVICE,
+    event_grid.SERVICE,
+    arm.SERVICE,
+)
 
 # What the deployment subscribes the app to, as far as the app has the function:
 # https://learn.microsoft.com/azure/event-grid/event-schema-iot-hub and .../event-schema-key-vault
@@ -41,11 +51,13 @@ SUBSCRIPTIONS = (
 
 @dataclass
 class StandIns:
-    """`applications` by the port that the TLS front opens for them."""
+    """`applications` by the port that the TLS front opens for them; those `without_tls` open theirs themselves."""
 
     applications: dict[int, web.Application]
+    without_tls: dict[int, web.Application]
     ca: digicert.Ca
     dps: DpsState
+    arm: ArmState
     hubs: dict[str, Hub]
     events: EventGridState
     vault: key_vault.Vault
@@ -55,6 +67,7 @@ class StandIns:
     def deployed(self, functions: Collection[str], event_hubs: Collection[str]) -> None:
         """What a deployment sets up when it knows the app's functions and the Event Hubs that they read."""
         self.events.subscriptions = [each for each in SUBSCRIPTIONS if each.function in functions]
+        self.arm.site.deployed = True
         if EVENT_HUB in event_hubs:
             self.dps.diagnostics.reader = Reader(f"{HOST_URL}/admin/eventhubs", self.master_key)
 
@@ -72,36 +85,48 @@ def make(world: World, credentials: Credentials, authorities: Authorities) -> St
     hubs = {host: Hub(name, host, world, events.raise_event) for name, host in ports.HUBS.items()}
     ca = digicert.Ca(world, authorities.issuing)
     vault_app = key_vault.app(world, credentials, files.key_vault_secrets(credentials))
-    state = provisioning(world, credentials, authorities, hubs)
+    vault = vault_app[key_vault.VAULT]
+    vault.announce = lambda name, version: events.raise_event(renewed(world, name, version))
+    state = DpsState(world, {})
+    site = Site(f"{ports.LOOPBACK}:{ports.EDGE}", {"allocation": credentials.allocation_key})
+    arm_state = ArmState(state, hubs, site, ports.DPS_HOST)
+    set_up(arm_state, ca.hierarchy, credentials)
+    digicert_app = digicert.app(world, credentials, ca)
     return StandIns(
         applications={
-            ports.DIGICERT: digicert.app(world, credentials, ca),
+            ports.DIGICERT: digicert_app,
             ports.DPS: dps.app(world, state, authorize, trust),
             ports.IOT_HUB: iot_hub.app(world, hubs, authorize),
             ports.KEY_VAULT: vault_app,
             ports.ENTRA: entra.app(world, credentials),
             ports.EVENT_GRID: event_grid.app(world, events, authorize, new_secret(world, credentials, "topic-key")),
+            ports.RESOURCE_MANAGER: arm.app(world, arm_state, authorize),
         },
+        without_tls={ports.DIGICERT_HTTP: digicert_app[digicert.WITHOUT_TLS]},
         ca=ca,
         dps=state,
+        arm=arm_state,
         hubs=hubs,
         events=events,
-        vault=vault_app[key_vault.VAULT],
+        vault=vault,
         master_key=new_secret(world, credentials, "master-key"),
     )
 
 
-def provisioning(world: World, credentials: Credentials, authorities: Authorities, hubs: dict[str, Hub]) -> DpsState:
-    """DPS with the verified root, and the group that trusts the issuing CA and asks the app for the hub."""
-    state = DpsState(world, hubs)
-    state.add_verified_ca("root", authorities.issuing.root.certificate)
-    webhook = f"{APP_URL}/api/allocation?code={credentials.function_key}"
-    dps.add_group(state, ports.DPS_GROUP, authorities.issuing.ica.certificate, webhook)
-    return state
+def set_up(state: ArmState, hierarchy: Hierarchy, credentials: Credentials) -> None:
+    """DPS with its hubs and the verified root, and the group that trusts the issuing CA and asks the app for a hub."""
+    state.deploy(hierarchy.root.certificate)
+    webhook = f"{APP_URL}/api/allocation?code={credentials.allocation_key}"
+    dps.add_group(state.dps, ports.DPS_GROUP, hierarchy.ica.certificate, webhook)
 
 
-def levers(world: World, stand_ins: StandIns) -> control.Levers:
+def levers(world: World, stand_ins: StandIns, credentials: Credentials) -> control.Levers:
     """What the control API moves in the stand-ins and in the front."""
+
+    def deployment(done: bool) -> None:
+        stand_ins.arm.undeploy()
+        if done:
+            set_up(stand_ins.arm, stand_ins.ca.hierarchy, credentials)
 
     def set_events(duplicates: int, reorder: bool) -> None:
         stand_ins.events.duplicates, stand_ins.events.reorder = duplicates, reorder
@@ -137,6 +162,7 @@ def levers(world: World, stand_ins: StandIns) -> control.Levers:
         revoke=revoke,
         renew_any_time=renew_any_time,
         properties_as_text=properties_as_text,
+        deployment=deployment,
     )
 
 

@@ -20,6 +20,7 @@ from aiohttp import web
 
 from sandbox import azurite, children, control, files, pki, ports, probes, standins
 from sandbox.azurite import InstallError
+from sandbox.births.given import Given
 from sandbox.children import Child, SandboxError
 from sandbox.credentials import Credentials, new_credentials
 from sandbox.files import Authorities
@@ -91,6 +92,8 @@ async def running(
             port: await stack.enter_async_context(serving(application))
             for port, application in sandbox.stand_ins.applications.items()
         }
+        for port, application in sandbox.stand_ins.without_tls.items():
+            await stack.enter_async_context(serving(application, port))
         await stack.enter_async_context(serving(control_of(sandbox), ports.CONTROL))
         await started(sandbox, app, installed, targets)
         yield sandbox
@@ -104,6 +107,7 @@ def prepare(directory: Path) -> Sandbox:
     authorities = Authorities(pki.tls_root(), pki.issuing_hierarchy(now), pki.factory_authority(now))
     files.clear(directory)
     files.write(directory, authorities, credentials)
+    Given.of(credentials).write(directory)
     return Sandbox(world, credentials, authorities, directory, standins.make(world, credentials, authorities))
 
 
@@ -116,7 +120,7 @@ def control_of(sandbox: Sandbox) -> web.Application:
             await sandbox.tell_host({"offset_seconds": world.clock.offset.total_seconds()})
             await host_follows(world)
 
-    application = control.app(world, standins.levers(world, sandbox.stand_ins))
+    application = control.app(world, standins.levers(world, sandbox.stand_ins, sandbox.credentials))
     application.on_response_prepare.append(hand_on_clock)
     return application
 
@@ -137,7 +141,7 @@ async def host_follows(world: World) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(application: web.Application, port: int = 0) -> AsyncIterator[int]:
-    """Serve plain HTTP on loopback: a stand-in on a free port, with the TLS front before it, or the control."""
+    """Serve plain HTTP on loopback: a stand-in on a free port, with the TLS front before it, or what needs no TLS."""
     runner = web.AppRunner(application, access_log=None, max_field_size=65536, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -195,6 +199,7 @@ async def start_host(sandbox: Sandbox, app: Path) -> None:
         "function_key": sandbox.credentials.function_key,
         "master_key": sandbox.stand_ins.master_key,
         "event_grid_key": sandbox.credentials.event_grid_key,
+        "own_keys": {"allocation": sandbox.credentials.allocation_key},
     }
     child = await children.start(
         HOST,

@@ -71,10 +71,19 @@ def tell(entry: Entry, later: Sequence[Entry] = ()) -> Line | None:
 
 
 def digicert_request(entry: Entry) -> Line | None:
-    operation = str(entry["path"]).rpartition("/")[2]
+    """Birthcert's, but for the protocols by which devices go to DigiCert ONE themselves."""
     if entry["method"] == "GET":
         return None
-    return "Birthcert → DigiCert ONE", f"{entry['method']} {operation}: {entry['status']}"
+    match str(entry["path"]).split("/"):
+        case ["", "iot", "api", "v1", "scep" | "cmp" as protocol, _]:
+            return "device → DigiCert ONE", f"POST {protocol}: {entry['status']}"
+        case ["", "iot", "api", "v1", "acme", *_, "new-account" | "new-order" | "finalize" as operation]:
+            return "device → DigiCert ONE", f"POST acme {operation}: {entry['status']}"
+        case ["", "iot", "api", "v1", "acme", *_]:
+            return None  # only read
+        case [*_, operation]:
+            return "Birthcert → DigiCert ONE", f"{entry['method']} {operation}: {entry['status']}"
+    return None
 
 
 def issued(entry: Entry) -> Line:

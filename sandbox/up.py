@@ -24,9 +24,18 @@ curl -fsS --cacert .sandbox/tls-root.pem --cert $D/device-1.pem --key $D/device-
 for F in device ca; do openssl base64 -d -in $D/$F.p7 | openssl pkcs7 -inform DER -print_certs -out $D/$F.pem; done
 cat $D/ca.pem >> $D/device.pem
 .venv/bin/python -m sandbox connect --cert $D/device.pem --key $D/device.key
-
-Ctrl-C ends everything. Logs are in .sandbox/logs.
 """
+
+# The first line makes a DPS of which nothing is set up; the last ends with a test device's certificate.
+DEPLOYMENT = """\
+Or this, to see DPS and Key Vault being set up as after a deployment:
+
+curl -fsS -X PUT http://127.0.0.1:9440/deployment -d '{"done": false}'
+(set -a; . .sandbox/env; .venv/bin/python -m infra.setup --plan)
+(set -a; . .sandbox/env; .venv/bin/python -m infra.setup --check-enrollment)
+"""
+
+END = "Ctrl-C ends everything. Logs are in .sandbox/logs."
 
 
 async def keep(app: Path) -> None:
@@ -45,7 +54,7 @@ async def keep(app: Path) -> None:
     async with supervisor.running(app, say=tell) as sandbox:
         ready = True
         tell(f"READY est={supervisor.EDGE_URL}")
-        tell(f"\n{RECIPE}")
+        tell(f"\n{RECIPE}\n{DEPLOYMENT}\n{END}\n")
         try:
             await sandbox.unless_broken(stop.wait())
         except SandboxError:

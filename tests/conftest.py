@@ -22,8 +22,8 @@ CONTROL = 9440
 EDGE = "https://127.0.0.1:8443"
 
 # Files that hold a credential because someone outside Key Vault must know it: the device its passcode, the app (as App
-# Service would give it) the identity endpoint's header.
-KNOWN_HOLDERS = {"passcode", "env"}
+# Service would give it) the identity endpoint's header, a factory what it needs to ask DigiCert ONE itself.
+KNOWN_HOLDERS = {"passcode", "env", "digicert.env"}
 
 
 def refuse_strangers(event: str, arguments: tuple[Any, ...]) -> None:
@@ -145,9 +145,11 @@ def leaks(secrets: list[str], output: str) -> list[str]:
 
 @pytest.fixture
 def sandbox(sandbox_process: Running) -> Iterator[Running]:
-    """The running sandbox with no faults planned and its clock right, before the test and after it."""
+    """The running sandbox with no faults planned and each lever as it was at start, before the test and after it."""
     yield sandbox_process
     sandbox_process.control("DELETE", "/faults")
     sandbox_process.control("PUT", "/clock", {"offset_seconds": 0})
     sandbox_process.control("PUT", "/edge", {"buffer_chunked": True})
     sandbox_process.control("PUT", "/event-grid", {"duplicates": 0, "reorder": False})
+    sandbox_process.control("PUT", "/dps", {"properties_as_text": False})
+    sandbox_process.control("PUT", "/digicert", {"renew_any_time": False})

@@ -151,13 +151,14 @@ def settle(state: DpsState, applicant: Applicant, allocation: Allocation) -> Non
     if before is None or substatus is None:
         substatus = "initialAssignment"
     if before is not None and before != allocation.hub:
-        leaving = state.hubs[before].devices.get(registration.device_id)
+        left = state.hubs.get(before)  # None for a hub that is linked no more
+        leaving = None if left is None else left.devices.get(registration.device_id)
         migrates = document["reprovisionPolicy"].get("migrateDeviceData", True)
         substatus = "deviceDataMigrated" if migrates else "deviceDataReset"
-        if leaving is not None:
+        if left is not None and leaving is not None:
             if migrates:
                 twin = {"tags": leaving.tags, "properties": {"desired": leaving.desired.content}}
-            state.hubs[before].delete(leaving)
+            left.delete(leaving)
     own = thumbprint(applicant.leaf)
     hub = state.hubs[allocation.hub]
     hub.provision(registration.device_id, self_signed(own, own), document["capabilities"], twin)

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -94,7 +93,7 @@ class DpsState:
     """
 
     world: World
-    hubs: Mapping[str, Hub]
+    hubs: dict[str, Hub]
     id_scope: str = ports.DPS_ID_SCOPE
     retry_after: int = 1  # DPS says 3 seconds; a laptop has nothing to wait for
     webhook_timeout: float = 10.0  # documented nowhere

@@ -49,7 +49,7 @@ class HttpFunctions:
             return web.Response(status=404)
         function, params = self.functions[found[0]], found[1]
         level = str(function.trigger.get("authLevel", "FUNCTION")).lower()
-        if level != "anonymous" and not self.keys.open(level, presented_key(request)):
+        if level != "anonymous" and not self.keys.open(level, presented_key(request), function.name):
             return web.Response(status=401)
         try:
             body = await read_body(request, self.body_limit)

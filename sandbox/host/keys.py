@@ -1,8 +1,9 @@
-"""Host keys: who may call what (learn.microsoft.com/azure/azure-functions/function-keys-how-to)."""
+"""Host keys and function keys: who may call what (learn.microsoft.com/azure/azure-functions/function-keys-how-to)."""
 
 import hmac
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 class KeysError(ValueError):
@@ -11,16 +12,20 @@ class KeysError(ValueError):
 
 @dataclass(frozen=True)
 class Keys:
-    """The default host key, the master key, and the system key `eventgrid_extension`. Kept out of repr and logs."""
+    """The default host key, the master key, and the system key `eventgrid_extension`. Kept out of repr and logs.
+
+    `own_keys` are keys of single functions, by name: each opens its function and no other.
+    """
 
     function_key: str
     master_key: str
     event_grid_key: str
+    own_keys: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return "Keys(…)"
 
-    def open(self, level: str, presented: str) -> bool:
+    def open(self, level: str, presented: str, function: str = "") -> bool:
         """Whether `presented` opens `level`: anonymous, function, admin, or the system level of the Event Grid webhook.
 
         The master key opens everything; a system key opens nothing but its own extension's webhook.
@@ -29,7 +34,9 @@ class Keys:
             case "anonymous":
                 return True
             case "function":
-                return _same(presented, self.function_key) | _same(presented, self.master_key)
+                own = self.own_keys.get(function, self.function_key)
+                keys = (own, self.function_key, self.master_key)
+                return any([_same(presented, key) for key in keys])  # noqa: C419 - all are compared, whichever is right
             case "admin":
                 return _same(presented, self.master_key)
             case "event_grid":
@@ -43,12 +50,13 @@ def _same(presented: str, key: str) -> bool:
 
 
 def from_line(line: str) -> Keys:
-    """The first line of standard input: one JSON object with the three keys."""
-    names = [field.name for field in fields(Keys)]
+    """The first line of standard input: one JSON object with the three keys, and perhaps `own_keys`."""
+    names = ["event_grid_key", "function_key", "master_key"]
     try:
         given = json.loads(line)
     except ValueError as error:
         raise KeysError(f"the first line of standard input is no JSON object with {', '.join(names)}") from error
-    if not isinstance(given, dict) or sorted(given) != sorted(names) or not all(given.values()):
+    own = given.pop("own_keys", {}) if isinstance(given, dict) else {}
+    if not isinstance(given, dict) or sorted(given) != names or not all([*given.values(), *own.values()]):
         raise KeysError(f"the first line of standard input must hold exactly {', '.join(names)}, none empty")
-    return Keys(**{name: str(given[name]) for name in names})
+    return Keys(**{name: str(given[name]) for name in names}, own_keys={name: str(key) for name, key in own.items()})

@@ -14,6 +14,7 @@ GOOD = {
     "KEY_VAULT_URL": "https://vault.vault.azure.net/",
     "STORAGE__tableServiceUri": "https://account.table.core.windows.net",
     "STORAGE__queueServiceUri": "https://account.queue.core.windows.net",
+    "STORAGE__blobServiceUri": "https://account.blob.core.windows.net",
     "EVENT_TOPIC_URL": "https://topic.westeurope-1.eventgrid.azure.net/api/events",
     "DPS_HOST": "dps.azure-devices-provisioning.net",
     "IOT_HUBS": "hub-1=hub-1.azure-devices.net, hub-2=hub-2.azure-devices.net",

@@ -64,7 +64,7 @@ async def test_a_group_device_that_is_let_in_again_belongs_to_its_group_alone(
 ) -> None:
     await subject.port.block(device)
     for _ in range(2):
-        await subject.port.unblock(device, individual=False)
+        await subject.port.unblock(device)
         assert await subject.port.read(device) is None
 
 
@@ -78,7 +78,7 @@ async def test_an_enrollment_is_disabled_and_enabled_and_all_else_stays(subject:
     assert blocked.slots == before.slots
     assert blocked.document["provisioningStatus"] == "disabled"
     for _ in range(2):
-        await subject.port.unblock(device, individual=True)
+        await subject.port.unblock(device)
     after = await subject.found(device)
     assert after.slots == before.slots
     assert {key: value for key, value in after.document.items() if key not in CHANGING} == {
@@ -91,7 +91,7 @@ async def test_a_device_that_was_blocked_before_it_had_an_enrollment_has_none_af
 ) -> None:
     """The block could not be enabled: no certificate opens it. The settle queue makes a new one."""
     await subject.port.block(device)
-    await subject.port.unblock(device, individual=True)
+    await subject.port.unblock(device)
     assert await subject.port.read(device) is None
 
 
@@ -113,6 +113,6 @@ async def test_a_dps_that_does_not_answer_is_unavailable(subject: Subject, devic
     with pytest.raises(Unavailable):
         await subject.port.block(device)
     with pytest.raises(Unavailable):
-        await subject.port.unblock(device, individual=True)
+        await subject.port.unblock(device)
     with pytest.raises(Unavailable):
         await subject.port.registration(device)

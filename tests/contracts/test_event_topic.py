@@ -12,7 +12,9 @@ from azure.identity.aio import ManagedIdentityCredential
 from shared.adapters.event_topic import EventTopic
 from shared.core.errors import Misconfigured, Unavailable
 from shared.core.identity import DeviceId
+from shared.core.issuer import TrustChanged
 from shared.core.lifecycle import LifecycleEvent, event
+from shared.core.rotation import Slots
 from shared.flows.ports.work import Announcements
 from tests.contracts.outside import NOBODY, Outside
 from tests.fakes.topic import FakeAnnouncements
@@ -35,14 +37,37 @@ class Subject:
     def arrived(self) -> list[LifecycleEvent]:
         if self.real is None:
             return cast("FakeAnnouncements", self.announcements).published
-        journal = self.real.sandbox.journal(self.mark)
-        return [_read(entry["body"]) for entry in journal if entry["event"] == "event published"]
+        return [_read(one) for one in self._documents()]
+
+    def arrived_trust(self) -> list[TrustChanged]:
+        if self.real is None:
+            return cast("FakeAnnouncements", self.announcements).trust
+        return [_read_trust(one) for one in self._documents()]
+
+    def _documents(self) -> list[dict[str, Any]]:
+        assert self.real is not None
+        found = [one["body"] for one in self.real.sandbox.journal(self.mark) if one["event"] == "event published"]
+        assert all((one["specversion"], one["source"]) == ("1.0", "/birthcert") for one in found)
+        return found
+
+
+def _read_trust(document: dict[str, Any]) -> TrustChanged:
+    """A subscriber's reading of the CloudEvent."""
+    assert document["type"] == "Birthcert.Trust.Changed"
+    data = document["data"]
+    return TrustChanged(
+        document["id"],
+        document["subject"],
+        datetime.fromisoformat(document["time"]),
+        Slots(data["primary_before"], data["secondary_before"]),
+        Slots(data["primary"], data["secondary"]),
+        tuple(data["added"]),
+        tuple(data["removed"]),
+    )
 
 
 def _read(document: dict[str, Any]) -> LifecycleEvent:
-    """A subscriber's reading of the CloudEvent."""
-    assert document["specversion"] == "1.0"
-    assert document["source"] == "/birthcert"
+    """The same, of a device."""
     prefix, kind = document["type"].rsplit(".", 1)
     assert prefix == "Birthcert.Device"
     assert kind[0].isupper()
@@ -90,6 +115,17 @@ async def test_an_event_that_is_sent_again_is_the_same_event(subject: Subject, d
     for _ in range(2):
         await subject.announcements.publish(some(device)[:1])
     assert subject.arrived() == some(device)[:1] * 2
+
+
+async def test_what_a_group_trusts_arrives_with_its_slots_before_and_after(subject: Subject) -> None:
+    changes = [
+        TrustChanged("trust-1", "plant-1", NOW, Slots("aa" * 32), Slots("aa" * 32, "bb" * 32), ("CN=ICA 東京",), ()),
+        TrustChanged(
+            "trust-2", "plant-1", NOW, Slots("aa" * 32, "bb" * 32), Slots("bb" * 32), (), ("CN=Old, O=Örtlich",)
+        ),
+    ]
+    await subject.announcements.publish(changes)
+    assert subject.arrived_trust() == changes
 
 
 async def test_no_event_is_no_trouble(subject: Subject) -> None:

@@ -111,6 +111,20 @@ async def test_without_a_condition_every_certificate_is_there(subject: Subject, 
     assert len(set(found)) == len(found)
 
 
+async def test_the_ends_of_certificates_in_use_come_with_their_labels(
+    subject: Subject, three: list[DeviceId], label: str
+) -> None:
+    found, mark = [], ""
+    while True:
+        page = await subject.fleet.endings(mark)
+        found += [(of, end) for of, end in page.found if of.startswith(label)]
+        mark = page.mark
+        if not mark:
+            break
+    in_use = [(label, LATE), (f"{label} 2", a_certificate("1c").certificate.not_after)]
+    assert sorted(found) == sorted(in_use * len(three))
+
+
 async def test_what_is_due_comes_by_day_up_to_and_with_the_last(subject: Subject, device: DeviceId) -> None:
     first = date(1990, 1, 1) + timedelta(days=secrets.randbelow(3_000))
     for number in range(5):
@@ -132,6 +146,8 @@ async def test_a_mark_that_no_page_gave_is_malformed(subject: Subject, mark: str
         await subject.fleet.certificates(Search(None, None, "", 10, mark))
     with pytest.raises(Malformed, match="continuation"):
         await subject.fleet.due(date(2026, 1, 1), 10, mark)
+    with pytest.raises(Malformed, match="continuation"):
+        await subject.fleet.endings(mark)
 
 
 async def test_a_store_that_does_not_answer_is_unavailable(subject: Subject) -> None:
@@ -139,3 +155,5 @@ async def test_a_store_that_does_not_answer_is_unavailable(subject: Subject) -> 
         await subject.dead.certificates(Search(None, None, "", 10))
     with pytest.raises(Unavailable):
         await subject.dead.due(date(2026, 1, 1), 10, "")
+    with pytest.raises(Unavailable):
+        await subject.dead.endings("")

@@ -79,6 +79,7 @@ async def test_everything_about_a_device_is_kept(ledger: SagaLedger, device: Dev
         hub="hub-b",
         current="0a",
         latest="0b",
+        asked_with="1a",
         rotating_since=NOW + timedelta(microseconds=1),
         block=Block.HOLD,
         block_reason="lost, perhaps",

@@ -132,7 +132,7 @@ async def test_what_is_revoked_stands_on_the_crl_which_is_sent_once(subject: Sub
     assert found is not None
     chain = await subject.outside.connections.chain(subject.outside.profiles.by_label["rest"]).fetch()
     now = held.certificate.not_before + (held.certificate.not_after - held.certificate.not_before) / 2
-    listed = crl.read(found.der, chain, seen=crl.from_parts([]), last_number=0, most=10_000, now=now)
+    listed = crl.read(found.der, chain, last=crl.Last(), most=10_000, now=now)
     entry = next(one for one in listed.new if one.serial == held.certificate.serial)
     assert entry.reason is Reason.KEY_COMPROMISE
     assert listed.issuer == held.certificate.issuer

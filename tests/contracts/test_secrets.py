@@ -1,12 +1,13 @@
 """Key Vault: a value, an old value while it is silent, the new one on demand, and never a word of it in an error."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import pytest
 
 from shared.core.errors import Misconfigured, Unavailable
 from shared.core.identity import DeviceId
-from shared.flows.ports.secrets import FreshSecrets
+from shared.flows.ports.secrets import FreshSecrets, RenewableSecrets
 from tests.contracts.outside import Outside
 from tests.fakes.azure import FakeSecrets
 from tests.fakes.calls import Calls
@@ -16,9 +17,13 @@ pytestmark = pytest.mark.anyio
 VALUE, OTHER = "value-of-a-secret-1", "value-of-a-secret-2"  # the sandbox looks for them in all logs
 
 
+class Port(FreshSecrets, RenewableSecrets, Protocol):
+    """All that Key Vault is asked for."""
+
+
 @dataclass
 class Subject:
-    port: FreshSecrets
+    port: Port
     fake: FakeSecrets
     real: Outside | None
 
@@ -60,6 +65,28 @@ async def test_a_new_version_is_seen_by_who_asks_for_it(subject: Subject, name: 
     subject.put(name, OTHER)
     assert await subject.port.get_fresh(name) == OTHER
     assert await subject.port.get(name) == OTHER
+
+
+async def test_a_forgotten_secret_is_read_anew_by_whatever_case_its_name_comes_in(subject: Subject, name: str) -> None:
+    subject.put(name, VALUE)
+    assert await subject.port.get(name) == VALUE
+    subject.put(name, OTHER)
+    assert await subject.port.forget(name.upper())
+    assert await subject.port.get(name) == OTHER
+
+
+@pytest.mark.parametrize("kind", ["sandbox"], indirect=True)
+async def test_a_forgotten_secret_serves_on_while_key_vault_is_silent(subject: Subject, name: str) -> None:
+    """At worst DigiCert ONE says 401 to it."""
+    subject.put(name, VALUE)
+    assert await subject.port.get(name) == VALUE
+    await subject.port.forget(name)
+    subject.falls_silent()
+    assert await subject.port.get(name) == VALUE
+
+
+async def test_what_was_never_read_need_not_be_forgotten(subject: Subject, name: str) -> None:
+    assert not await subject.port.forget(name)
 
 
 async def test_a_secret_that_is_not_there_is_a_matter_for_the_operator(subject: Subject, name: str) -> None:

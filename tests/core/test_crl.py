@@ -1,7 +1,7 @@
 """Whether a CRL may be believed, and what is new on it."""
 
 import random
-from array import array
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from sandbox import pki
 from shared.core import crl
-from shared.core.crl import Listed, Marks, Revoked
+from shared.core.crl import Last, Listed, Revoked
 from shared.core.errors import UpstreamRefused
+from shared.core.issuer import names_of
 from shared.core.revocation import Reason
 from tests.fakes.revocation import a_crl, an_entry
 
@@ -23,7 +24,7 @@ DAY = timedelta(days=1)
 HIERARCHY = pki.issuing_hierarchy(NOW - 400 * DAY)
 ICA = HIERARCHY.ica
 CHAIN = (HIERARCHY.root.certificate, ICA.certificate)
-NOTHING: Marks = array("Q")
+NOTHING = Last()
 ONE_OF_EACH = {
     None: Reason.UNSPECIFIED,
     x509.ReasonFlags.key_compromise: Reason.KEY_COMPROMISE,
@@ -31,18 +32,22 @@ ONE_OF_EACH = {
     x509.ReasonFlags.superseded: Reason.SUPERSEDED,
     x509.ReasonFlags.aa_compromise: Reason.AA_COMPROMISE,
     x509.ReasonFlags.ca_compromise: Reason.UNSPECIFIED,
-    x509.ReasonFlags.remove_from_crl: Reason.UNSPECIFIED,
 }
 
 
-def read(
-    der: bytes,
-    seen: Marks = NOTHING,
-    last_number: int = 0,
-    most: int = 100,
-    issuers: tuple[x509.Certificate, ...] = CHAIN,
-) -> Listed:
-    return crl.read(der, issuers, seen=seen, last_number=last_number, most=most, now=NOW)
+LAST = Last(names_of(ICA.certificate)[0], number=5)
+
+
+def read(der: bytes, last: Last = NOTHING, most: int = 100, issuers: tuple[x509.Certificate, ...] = CHAIN) -> Listed:
+    return crl.read(der, issuers, last=last, most=most, now=NOW)
+
+
+def a_point(
+    *, users: bool = False, ca: bool = False, attributes: bool = False, indirect: bool = False
+) -> x509.IssuingDistributionPoint:
+    return x509.IssuingDistributionPoint(
+        None, None, users, ca, None, indirect_crl=indirect, only_contains_attribute_certs=attributes
+    )
 
 
 def test_a_list_tells_what_is_revoked_since_when_and_why() -> None:
@@ -50,12 +55,8 @@ def test_a_list_tells_what_is_revoked_since_when_and_why() -> None:
     listed = read(a_crl(ICA, NOW, *entries, number=7))
     reasons = enumerate(ONE_OF_EACH.values())
     assert listed.new == tuple(Revoked(f"a{number}", NOW - number * DAY, why) for number, why in reasons)
-    assert (listed.issuer, listed.number, listed.total, listed.left) == (
-        ICA.certificate.subject.rfc4514_string(),
-        7,
-        7,
-        0,
-    )
+    assert (listed.issuer, listed.signer) == (ICA.certificate.subject.rfc4514_string(), LAST.signer)
+    assert (listed.number, listed.issued, listed.total, listed.left) == (7, NOW, 6, 0)
     assert listed.next_update == NOW + DAY
 
 
@@ -75,7 +76,7 @@ def test_what_was_seen_before_is_not_new_whatever_its_date() -> None:
     """DigiCert ONE dates a revocation back: the new one here is the oldest."""
     old = [an_entry("a1", NOW), an_entry("a2", NOW)]
     seen = crl.from_parts(crl.to_parts([crl.mark(0xA1), crl.mark(0xA2), crl.mark(0xA3)], 3))
-    listed = read(a_crl(ICA, NOW, *old, an_entry("b1", NOW - 80 * DAY)), seen)
+    listed = read(a_crl(ICA, NOW, *old, an_entry("b1", NOW - 80 * DAY)), replace(LAST, number=0, seen=seen))
     assert [one.serial for one in listed.new] == ["b1"]
     assert sorted(listed.remembered) == sorted([crl.mark(0xA1), crl.mark(0xA2)])  # a3 is listed no more
 
@@ -89,22 +90,49 @@ def test_what_was_seen_before_is_not_new_whatever_its_date() -> None:
         (a_crl(ICA, NOW + DAY), "of the future"),
         (a_crl(ICA, NOW, number=4), "older than the last"),
         (a_crl(ICA, NOW, number=None), "older than the last"),
+        (a_crl(ICA, NOW - DAY, number=5), "older than the last"),
         (a_crl(ICA, NOW, extension=x509.DeltaCRLIndicator(3)), "a delta"),
         (
-            a_crl(
-                ICA,
-                NOW,
-                extension=x509.IssuingDistributionPoint(
-                    None, None, False, False, None, indirect_crl=True, only_contains_attribute_certs=False
-                ),
-            ),
+            a_crl(ICA, NOW, extension=a_point(indirect=True)),
             "several issuers",
+        ),
+        (a_crl(ICA, NOW, extension=a_point(ca=True)), "never lists devices"),
+        (a_crl(ICA, NOW, extension=a_point(attributes=True)), "never lists devices"),
+        (
+            a_crl(ICA, NOW, extension=x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.1.1"), b"\5\0")),
+            "cannot be understood",
         ),
     ],
 )
 def test_a_list_that_may_not_be_believed_is_refused(der: bytes, text: str) -> None:
     with pytest.raises(UpstreamRefused, match=text):
-        read(der, last_number=5)
+        read(der, replace(LAST, issued=NOW))
+
+
+def test_without_numbers_the_time_tells_which_list_is_older() -> None:
+    newer = replace(LAST, number=0, issued=NOW)
+    assert read(a_crl(ICA, NOW, number=None), newer).issued == NOW
+    with pytest.raises(UpstreamRefused, match="older than the last"):
+        read(a_crl(ICA, NOW - DAY, number=None), newer)
+
+
+def test_another_cas_list_at_the_same_address_counts_for_itself() -> None:
+    """The next issuing CA begins with the number 1, and may give the old one's serial numbers again."""
+    following = pki.issuing_ca(HIERARCHY.root, "Issuing CA 2", NOW - DAY)
+    seen = crl.from_parts(crl.to_parts([crl.mark(7)], 1))
+    last = replace(LAST, number=5000, issued=NOW, seen=seen)
+    entry = an_entry("7", NOW - 2 * DAY)
+    listed = read(a_crl(following, NOW - DAY, entry), last, issuers=(*CHAIN, following.certificate))
+    assert ([one.serial for one in listed.new], list(listed.remembered)) == (["7"], [])
+    assert listed.signer != LAST.signer
+
+
+def test_an_entry_that_takes_a_hold_off_revokes_nothing() -> None:
+    """RFC 5280 §5.3.1: removeFromCRL. What stands beside it does."""
+    released = an_entry("a1", NOW, x509.ReasonFlags.remove_from_crl)
+    listed = read(a_crl(ICA, NOW, released, an_entry("a2", NOW)))
+    assert [one.serial for one in listed.new] == ["a2"]
+    assert (listed.left, len(listed.remembered)) == (0, 0)
 
 
 def test_one_changed_bit_spoils_the_list() -> None:
@@ -115,10 +143,12 @@ def test_one_changed_bit_spoils_the_list() -> None:
 
 
 def test_a_list_of_one_of_several_distribution_points_is_read() -> None:
-    point = x509.IssuingDistributionPoint(
-        None, None, True, False, None, indirect_crl=False, only_contains_attribute_certs=False
-    )
-    assert read(a_crl(ICA, NOW, number=5, extension=point), last_number=5).number == 5
+    assert read(a_crl(ICA, NOW, number=5, extension=a_point(users=True)), LAST).number == 5
+
+
+def test_what_a_list_says_besides_is_no_obstacle() -> None:
+    key = x509.AuthorityKeyIdentifier.from_issuer_public_key(ICA.key.public_key())
+    assert read(a_crl(ICA, NOW, number=6, extension=key), LAST).number == 6
 
 
 def test_a_list_that_should_have_been_replaced_is_read() -> None:

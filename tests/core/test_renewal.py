@@ -39,6 +39,17 @@ def test_it_gets_louder_as_the_end_comes_near(left: float, urgency: str) -> None
     assert urgency_of(CERTIFICATE, POINT, now) == urgency
 
 
+def test_that_it_becomes_urgent_is_told_the_first_time_alone() -> None:
+    """What was asked for an earlier certificate does not count: this one had all of its time then."""
+    urgent = CERTIFICATE.not_after - (CERTIFICATE.not_after - DUE) * 0.2
+    first = decide(known(replace(DEVICE, nudged_at=DUE)), "abc", RULES, POINT, urgent)
+    never = decide(known(), "abc", RULES, POINT, urgent)
+    before = decide(known(replace(DEVICE, nudged_at=CERTIFICATE.not_before - DAY)), "abc", RULES, POINT, urgent)
+    again = decide(known(replace(DEVICE, nudged_at=urgent)), "abc", RULES, POINT, urgent + DAY / 2)
+    asked = (one.expiring for one in (first, never, before, again) if isinstance(one, Nudge))
+    assert list(asked) == [True, True, True, False]
+
+
 def test_a_device_that_was_asked_a_moment_ago_is_left_in_peace() -> None:
     asked = replace(DEVICE, nudged_at=DUE)
     assert decide(known(asked), "abc", RULES, POINT, DUE + timedelta(hours=1)) == Later(DUE + DAY)

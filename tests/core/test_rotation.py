@@ -64,8 +64,8 @@ A, B, C = held("a"), held("b"), held("c")
 KNOWN = Snapshot(None, None, (A, B, C))
 
 
-def rotating(current: str, latest: str) -> Device:
-    return replace(device(), current=current, latest=latest)
+def rotating(current: str, latest: str, asked_with: str = "") -> Device:
+    return replace(device(), current=current, latest=latest, asked_with=asked_with)
 
 
 SLOTS = st.sampled_from(["", "a", "b", "c", "A", "SHA1-A", "foreign", "other"])
@@ -76,7 +76,7 @@ def test_no_hub_loses_the_certificate_in_use_and_writing_again_changes_nothing(
     primary: str, secondary: str, current: str, latest: str
 ) -> None:
     found = Slots(primary, secondary)
-    state = observed(KNOWN, rotating(current, latest), found)
+    state = observed(KNOWN, rotating(current, latest), found, NOW)
     wanted = hub_slots(KNOWN, state, found)
     if wanted is None:
         return
@@ -85,7 +85,7 @@ def test_no_hub_loses_the_certificate_in_use_and_writing_again_changes_nothing(
         assert state.current in wanted.held
     if found.held in (("foreign",), ("other",)):
         assert found.held[0] in wanted.held
-    assert hub_slots(KNOWN, observed(KNOWN, state, wanted), wanted) is None
+    assert hub_slots(KNOWN, observed(KNOWN, state, wanted, NOW), wanted) is None
 
 
 def meant(thumbprint: str) -> str:
@@ -116,24 +116,41 @@ def written(slots: Slots, slot: Slot, one: Certificate) -> Slots:
 
 
 def test_a_rotation_begins_when_the_certificate_in_use_asks_for_another() -> None:
-    assert opened(KNOWN, rotating("a", "b"), "a", NOW) == replace(rotating("a", "b"), rotating_since=NOW)
-    assert opened(KNOWN, rotating("", "b"), "a", NOW) == replace(rotating("a", "b"), rotating_since=NOW)
+    wanted = replace(rotating("a", "b", "a"), rotating_since=NOW)
+    assert opened(KNOWN, rotating("a", "b"), "a", NOW) == wanted
+    assert opened(KNOWN, rotating("", "b"), "a", NOW) == wanted
 
 
 def test_a_certificate_that_was_asked_for_with_another_stands_beside() -> None:
     """Azure's client has one for EST alone."""
     for presented in ("b", "", "forgotten"):
-        assert opened(KNOWN, rotating("a", "c"), presented, NOW) == rotating("a", "c")
+        assert opened(KNOWN, rotating("a", "c"), presented, NOW) == rotating("a", "c", presented)
 
 
 def test_while_a_rotation_is_open_whoever_comes_with_its_newest_has_proven_it() -> None:
     state = replace(rotating("a", "c"), rotating_since=NOW)
-    assert opened(KNOWN, state, "b", NOW) == replace(rotating("b", "c"), rotating_since=NOW)
+    assert opened(KNOWN, state, "b", NOW) == replace(rotating("b", "c", "b"), rotating_since=NOW)
 
 
 def test_a_device_that_had_gone_back_may_come_forward_again() -> None:
     known = Snapshot(None, None, (held("a", "superseded"), B, C))
-    assert opened(known, rotating("a", "c"), "b", NOW) == replace(rotating("b", "c"), rotating_since=NOW)
+    assert opened(known, rotating("a", "c"), "b", NOW) == replace(rotating("b", "c", "b"), rotating_since=NOW)
+
+
+def test_a_registration_that_is_noticed_after_the_next_certificate_was_asked_for_makes_a_rotation_of_it() -> None:
+    state = rotating("a", "c", "b")
+    assert observed(KNOWN, state, Slots("b", "b"), NOW) == replace(rotating("b", "c", "b"), rotating_since=NOW)
+
+
+def test_a_device_that_has_gone_back_from_the_newest_may_know_nothing_of_it() -> None:
+    assert observed(KNOWN, rotating("b", "b", "a"), Slots("a", "a"), NOW) == rotating("a", "b", "a")
+
+
+@pytest.mark.parametrize("alone", [Slots("SHA1-B", "b"), Slots("B", "sha1-b"), Slots("", "sha1-b")])
+def test_a_certificate_that_stands_there_in_two_forms_stands_alone(alone: Slots) -> None:
+    """IoT Hub takes 40 and 64 digits, in either case."""
+    assert observed(KNOWN, rotating("a", "b"), alone, NOW) == rotating("b", "b")
+    assert hub_slots(KNOWN, rotating("", "c"), alone) == Slots("c", "c")
 
 
 def test_a_device_that_goes_back_to_an_old_certificate_supersedes_nothing() -> None:

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: the world outside, and a device with a factory certificate for hostile requests."""
+"""What the end-to-end tests share: the world outside, those who look after it, and a device for hostile requests."""
 
 import pytest
 
@@ -6,6 +6,8 @@ from sandbox.device import Identity
 from tests.conftest import Running
 from tests.e2e import csr
 from tests.e2e.est import Site
+from tests.e2e.operators import Operator
+from tests.e2e.portal import Portal
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,13 @@ def site(sandbox: Running, outside: Site) -> Site:
 def hostile(outside: Site) -> Identity:
     """Good credentials: whatever is refused to it is refused for the request's own sake."""
     return outside.identity(csr.NAME)
+
+
+@pytest.fixture
+def operator(site: Site) -> Operator:
+    return Operator(site)
+
+
+@pytest.fixture
+def portal(site: Site) -> Portal:
+    return Portal(site)

@@ -18,10 +18,11 @@ _TEXT = "the service is not set up correctly"
 
 @dataclass
 class FakeSecrets:
-    """`get` may be minutes old in truth; here both are what stands in `values`."""
+    """`get` may be minutes old in truth; here both are what stands in `values`. `forgotten` are names as they came."""
 
     calls: Calls = field(default_factory=Calls)
     values: dict[str, str] = field(default_factory=dict)
+    forgotten: list[str] = field(default_factory=list)
 
     async def get(self, name: str) -> str:
         async with self.calls.to("secrets.get"):
@@ -30,6 +31,11 @@ class FakeSecrets:
     async def get_fresh(self, name: str) -> str:
         async with self.calls.to("secrets.get_fresh"):
             return self._value(name)
+
+    async def forget(self, name: str) -> bool:
+        async with self.calls.to("secrets.forget"):
+            self.forgotten.append(name)
+            return name.lower() in map(str.lower, self.values)
 
     def _value(self, name: str) -> str:
         if not self.values.get(name):
@@ -76,10 +82,10 @@ class FakeEnrollments:
                 found = Enrollment(Slots(), self._document(device, None) | {_BLOCKS: True})
             self._set_status(device, found, "disabled")
 
-    async def unblock(self, device: DeviceId, *, individual: bool) -> None:
+    async def unblock(self, device: DeviceId) -> None:
         async with self.calls.to("enrollments.unblock"):
             found = self.documents.get(registration_key(device))
-            if found is not None and (found.document.get(_BLOCKS) or not individual):
+            if found is not None and found.document.get(_BLOCKS):
                 del self.documents[registration_key(device)]
             elif found is not None:
                 self._set_status(device, found, "enabled")

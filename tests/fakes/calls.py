@@ -28,12 +28,13 @@ class Fault:
 class Calls:
     """What the fakes share. `made` are the names of the calls, `faults` what is still to happen.
 
-    `meanwhile` is what others do during calls of a name, before their work is done.
+    `meanwhile` is what others do during calls of a name, before their work is done; `between` before one call, once.
     """
 
     made: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     meanwhile: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    between: dict[int, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
     def fail(self, name: str, error: Callable[[], BaseException], *, moment: Moment = "before", times: int = 1) -> None:
         """The next calls of `name` fail."""
@@ -52,6 +53,8 @@ class Calls:
         number = len(self.made)
         self.made.append(name)
         await asyncio.sleep(0)
+        if number in self.between:
+            await self.between.pop(number)()
         self._strike(name, number, "before")
         if name in self.meanwhile:
             await self.meanwhile[name]()

@@ -15,6 +15,8 @@ class _IdleSelector(selectors.SelectSelector):
     passed = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 0:
+            return []  # there is work to do; a socket or a thread is heard when there is none
         ready = super().select(0 if timeout is not None else None)
         if not ready and timeout is not None:
             self.passed += timeout

@@ -9,6 +9,7 @@ from typing import Literal
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 
 from sandbox import pki
 from shared.core.csr import SigningRequest
@@ -167,3 +168,17 @@ def _extensions(request: SigningRequest) -> pki.Extensions:
     except x509.ExtensionNotFound:
         return pki.leaf_extensions()
     return [*pki.leaf_extensions(), (san, False)]
+
+
+@dataclass
+class FakeInventory:
+    """All that the CA has issued and that is valid, by common name."""
+
+    ca: FakeCa
+    calls: Calls = field(default_factory=Calls)
+
+    async def named(self, common_name: str) -> tuple[Answer, ...]:
+        async with self.calls.to("inventory.named"):
+            names = ((one, one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value) for one in self.ca.issued)
+            valid = [one for one, name in names if name == common_name and one.not_valid_after_utc > self.ca.clock()]
+            return tuple(Answer([one], f"id-{one.serial_number:x}") for one in valid)

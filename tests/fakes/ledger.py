@@ -77,15 +77,15 @@ class FakeLedger:
 
     async def record(self, known: Snapshot, claim: Claim, change: Change, due: date) -> Snapshot:
         async with self.calls.to("ledger.record"):
-            owner = change.device.device_id
-            self._hint(known, change)
-            for kept in change.certificates:
-                self.due[due, kept.certificate.serial] = owner
-                self.thumbprints[kept.certificate.thumbprint] = owner
-                self.thumbprints_sha1[kept.certificate.thumbprint_sha1] = owner
-                self.serials[kept.certificate.serial] = owner
+            self._index(known, change, due)
             self._change(known, change, claim)
-            return self.read(owner, claim.key)
+            return self.read(change.device.device_id, claim.key)
+
+    async def adopt(self, known: Snapshot, change: Change, due: date) -> Snapshot:
+        async with self.calls.to("ledger.adopt"):
+            self._index(known, change, due)
+            self._change(known, change)
+            return self.read(change.device.device_id)
 
     async def commit(self, known: Snapshot, change: Change) -> Snapshot:
         async with self.calls.to("ledger.commit"):
@@ -121,6 +121,15 @@ class FakeLedger:
 
     def _put(self, device: DeviceId, key: str, value: Value) -> None:
         self.rows[registration_key(device)][key] = (f'W/"{next(self._versions)}"', value)
+
+    def _index(self, known: Snapshot, change: Change, due: date) -> None:
+        owner = change.device.device_id
+        self._hint(known, change)
+        for kept in change.certificates:
+            self.due[due, kept.certificate.serial] = owner
+            self.thumbprints[kept.certificate.thumbprint] = owner
+            self.thumbprints_sha1[kept.certificate.thumbprint_sha1] = owner
+            self.serials[kept.certificate.serial] = owner
 
     def _hint(self, known: Snapshot, change: Change) -> None:
         """Before the transaction, and so also when that fails."""

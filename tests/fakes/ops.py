@@ -16,7 +16,7 @@ from shared.core.profile import Profiles
 from shared.core.searching import Search
 from shared.flows.operate import Operate
 from shared.flows.ports.hubs import HubIdentity, Hubs
-from shared.flows.ports.index import CertificatePage, Due, DuePage, Listed
+from shared.flows.ports.index import CertificatePage, Due, DuePage, EndingPage, Listed
 from shared.flows.ports.ledger import StaleVersionError
 from shared.flows.ports.operators import KeptWish, Wish
 from shared.flows.revoke import Revoke
@@ -57,6 +57,15 @@ class FakeFleet:
             fitting = [one if _fits(one.certificate, search) else None for one in rows]
             found, following = self._cut(fitting, min(search.limit, self.page), search.mark)
             return CertificatePage(tuple(one for one in found if one is not None), following)
+
+    async def endings(self, mark: str) -> EndingPage:
+        async with self.calls.to("fleet.endings"):
+            everywhere = (self.ledger.read(DeviceId(key)).certificates for key in sorted(self.ledger.rows))
+            rows = [
+                (one.label, one.certificate.not_after) for kept in everywhere for one in kept if one.status == "issued"
+            ]
+            found, following = self._cut(rows, self.page, mark)
+            return EndingPage(tuple(found), following)
 
     def _cut[T](self, rows: list[T], size: int, mark: str) -> tuple[list[T], str]:
         begin = _begin(mark)
@@ -128,6 +137,18 @@ class FakePoison:
 
 
 @dataclass
+class FakeQueues:
+    """`waiting` is for how many seconds the oldest message of each queue has been waiting."""
+
+    calls: Calls = field(default_factory=Calls)
+    waiting: dict[str, float] = field(default_factory=lambda: {"settle": 0.0, "saga": 0.0})
+
+    async def ages(self) -> Mapping[str, float]:
+        async with self.calls.to("queues.ages"):
+            return dict(self.waiting)
+
+
+@dataclass
 class Doors:
     """DPS and the hubs as far as blocking goes: who is shut out of which."""
 
@@ -138,8 +159,7 @@ class Doors:
         async with self.calls.to("enrollments.block"):
             self.blocked.add(registration_key(device))
 
-    async def unblock(self, device: DeviceId, *, individual: bool) -> None:
-        del individual
+    async def unblock(self, device: DeviceId) -> None:
         async with self.calls.to("enrollments.unblock"):
             self.blocked.discard(registration_key(device))
 

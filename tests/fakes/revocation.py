@@ -24,6 +24,7 @@ from shared.flows.ports.revocation import Download, RevokedPage
 from shared.flows.revocation_sync import RevocationSync
 from shared.flows.revoke import Revoke
 from shared.flows.trust import Chains
+from shared.flows.trust_outbox import TrustOutbox
 from shared.flows.trust_reconcile import TrustReconcile
 from tests.fakes.azure import FakeEnrollments, FakeHubs
 from tests.fakes.calls import Calls
@@ -33,6 +34,7 @@ from tests.fakes.digicert import DAY, FakeCa, FakeChainSource
 from tests.fakes.index import FakeIndex, FakeWatermarks
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.profiles import HUB_HOSTS, PROFILE
+from tests.fakes.topic import FakeAnnouncements
 from tests.fakes.work import FakeWork
 
 DEVICE = DeviceId("dev-1")
@@ -129,6 +131,7 @@ class RevocationWorld:
         self.list = FakeRevokedList(self.calls)
         self.groups = FakeGroups(self.calls)
         self.watermarks = FakeWatermarks(self.calls)
+        self.topic = FakeAnnouncements(self.calls)
         self.source = FakeChainSource(self.ca, self.calls)
         self.revocations = {self.profile.label: self.digicert}
         self.most_entries = 100
@@ -154,10 +157,11 @@ class RevocationWorld:
     def sync(self) -> RevocationSync:
         label = self.profile.label
         return RevocationSync(
-            urls={label: (CRL_URL,)} if CRL_URL in self.crls.served else {},
+            urls={label: tuple(self.crls.served)},
             lists={label: self.list},
             crls=self.crls,
             chains=Chains({label: self.chain}, self.clock),
+            issuers=self.issuers,
             index=self.index,
             ledger=self.ledger,
             watermarks=self.watermarks,
@@ -169,8 +173,16 @@ class RevocationWorld:
 
     @property
     def trust(self) -> TrustReconcile:
-        chains, host = {self.profile.label: self.chain}, "dps-1.azure-devices-provisioning.net"
-        return TrustReconcile(self.profiles, chains, self.issuers, self.groups, self.watermarks, host, self.clock)
+        return TrustReconcile(
+            self.profiles,
+            {self.profile.label: self.chain},
+            self.issuers,
+            self.groups,
+            TrustOutbox(self.watermarks, self.topic),
+            self.watermarks,
+            "dps-1.azure-devices-provisioning.net",
+            self.clock,
+        )
 
     def certify(self, name: str = "dev-1", days: float = 90) -> LedgerCertificate:
         """A certificate for the device as DigiCert ONE issues it now."""

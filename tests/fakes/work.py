@@ -8,7 +8,7 @@ from shared.core.identity import DeviceId
 from shared.flows.ports.index import Due
 from tests.fakes.calls import Calls
 
-type Queue = Literal["settle", "nudge", "saga", "publish"]
+type Queue = Literal["settle", "nudge", "saga", "publish", "batch", "adopt"]
 
 LONGEST_DELAY = 7 * 24 * 3600
 
@@ -23,6 +23,8 @@ class Message:
     serial: str = ""
     day: date | None = None
     delay: int = 0
+    batch: str = ""
+    seen: tuple[str, str, str, bytes, str] | None = None
 
 
 @dataclass
@@ -43,6 +45,13 @@ class FakeWork:
 
     async def publish(self, device: DeviceId) -> None:
         await self._send(Message("publish", device))
+
+    async def batch(self, ident: str, delay: int = 0) -> None:
+        await self._send(Message("batch", DeviceId(""), batch=ident, delay=_cut(delay)))
+
+    async def adopt(self, label: str, common_name: str, thumbprint: str, certificate: bytes, hub: str) -> None:
+        seen = (label, common_name, thumbprint, certificate, hub)
+        await self._send(Message("adopt", DeviceId(common_name), label=label, seen=seen))
 
     async def _send(self, message: Message) -> None:
         async with self.calls.to(f"work.{message.queue}"):

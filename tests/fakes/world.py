@@ -1,6 +1,8 @@
 """The whole application over fakes: for the stories of the flows, the tests of the triggers, and benchmarks."""
 
 import asyncio
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,13 +15,20 @@ from shared.core.profile import (
     Profile,
     Profiles,
 )
+from shared.flows.adopt import Adopt
 from shared.flows.announce import Announce
 from shared.flows.application import Application
+from shared.flows.backlog import Backlog
+from shared.flows.batch import Batching
+from shared.flows.batch_chunk import Chunk
+from shared.flows.census import Census
 from shared.flows.enroll import Enroll, Enrolled, Waiting
 from shared.flows.issue import Issue
 from shared.flows.issuers import Issuers, RememberedChain
+from shared.flows.manifest import Manifest
 from shared.flows.once import Once
 from shared.flows.operate import Operate
+from shared.flows.passcodes import Passcodes
 from shared.flows.provision import Provision
 from shared.flows.ready import Ready
 from shared.flows.renew import Renew
@@ -29,21 +38,29 @@ from shared.flows.rotate import Rotate
 from shared.flows.survey import Survey
 from shared.flows.sweep import Sweep
 from shared.flows.trust import Chains
+from shared.flows.trust_outbox import TrustOutbox
 from shared.flows.trust_reconcile import TrustReconcile
+from shared.flows.turns import Turns
 from tests.fakes.azure import FakeEnrollments, FakeHubs, FakeSecrets
+from tests.fakes.batches import FakeBatches, FakeFiles, FakePace
 from tests.fakes.calls import Calls
 from tests.fakes.clock import Clock
 from tests.fakes.devices import Device, factory_leaf
-from tests.fakes.digicert import FakeCa, FakeChainSource, FakeUpstream
+from tests.fakes.digicert import FakeCa, FakeChainSource, FakeInventory, FakeUpstream
 from tests.fakes.index import FakeHints, FakeIndex, FakeSchedule, FakeWatermarks
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.ops import FakeFleet, FakePoison, FakeWishes
+from tests.fakes.ops import FakeFleet, FakePoison, FakeQueues, FakeWishes
 from tests.fakes.profiles import FACTORY, HUB_HOSTS, LOOK_UP, PASSCODE, PROFILE
 from tests.fakes.revocation import FakeCrls, FakeGroups, FakeRevocation
 from tests.fakes.topic import FakeAnnouncements
 from tests.fakes.work import FakeWork
 
 __all__ = ["FACTORY", "HUB_HOSTS", "LOOK_UP", "PASSCODE", "PROFILE", "Fakes", "born_by_passcode", "fakes"]
+
+
+async def at_once[T](work: Callable[[], T]) -> T:
+    """No thread: what is slow elsewhere is not here."""
+    return work()
 
 
 @dataclass
@@ -56,6 +73,7 @@ class Fakes:
 
     def __post_init__(self) -> None:
         self.default = next(iter(self.profiles))
+        self.drawn = 0
         self.ca = FakeCa(self.clock)
         self.ledger = FakeLedger(self.calls, self.clock)
         self.secrets = FakeSecrets(self.calls, {"est-passcode": PASSCODE})
@@ -71,9 +89,14 @@ class Fakes:
         self.fleet = FakeFleet(self.ledger, self.calls)
         self.wishes = FakeWishes(self.calls)
         self.poison = FakePoison(self.calls)
+        self.queues = FakeQueues(self.calls)
+        self.batches = FakeBatches(self.calls)
+        self.files = FakeFiles(self.calls)
+        self.pace = FakePace(self.clock, self.calls)
         self.digicert = FakeRevocation(self.calls)
         self.upstreams = {label: FakeUpstream(self.ca, self.calls) for label in self.profiles}
         self.sources = {label: FakeChainSource(self.ca, self.calls) for label in self.profiles}
+        self.inventories = {label: FakeInventory(self.ca, self.calls) for label in self.profiles}
         self.restart()
 
     def restart(self) -> None:
@@ -85,8 +108,26 @@ class Fakes:
         self.revoke = Revoke(known, ledger, dps, hubs, dict.fromkeys(self.profiles, self.digicert), work, self.clock)
         self.provision = Provision(known, HUB_HOSTS, ledger, hubs, dps, self.rotate, self.revoke, work, self.clock)
         once = Once(ledger, self.chains, Issuers(self.watermarks, self.clock), self.clock, asyncio.sleep)
+        self.adopt = Adopt(known, self.chains, once.issuers, self.inventories, ledger, self.provision, work, self.clock)
         self.issue = Issue(self.upstreams, once, self.rotate)
-        self.enroll = Enroll(known, self.secrets, self.chains, self.issue, self.clock)
+        self.passcodes = Passcodes(known, ledger, self.random, at_once, self.clock, cost=1)
+        self.enroll = Enroll(known, self.secrets, self.chains, self.issue, self.passcodes, self.clock)
+        self.batching = Batching(
+            batches=self.batches,
+            files=self.files,
+            chunk=Chunk(known, self.issue, Turns(self.pace, self.pace.per_minute, self.clock, asyncio.sleep)),
+            work=work,
+            clock=self.clock,
+            aside=at_once,
+            most_bytes=1024 * 1024,
+            most_at_once=64 * 1024,
+            chunk_rows=10,
+        )
+
+    def random(self, count: int) -> bytes:
+        """Other bytes each time, and the same in each run."""
+        self.drawn += 1
+        return hashlib.shake_128(self.drawn.to_bytes(8)).digest(count)
 
     @property
     def profile(self) -> Profile:
@@ -107,9 +148,11 @@ class Fakes:
         chains = {
             label: RememberedChain(label, source, self.watermarks, self.clock) for label, source in self.sources.items()
         }
+        survey = Survey(self.ledger, self.fleet, self.hints, self.clock)
         return Application(
             enroll=self.enroll,
             provision=self.provision,
+            adopt=self.adopt,
             rotate=self.rotate,
             revoke=self.revoke,
             renew=Renew(
@@ -122,6 +165,7 @@ class Fakes:
                 lists={},
                 crls=FakeCrls(self.calls),
                 chains=self.chains,
+                issuers=issuers,
                 index=self.index,
                 ledger=self.ledger,
                 watermarks=self.watermarks,
@@ -129,10 +173,21 @@ class Fakes:
                 clock=self.clock,
             ),
             trust_reconcile=TrustReconcile(
-                known, chains, issuers, self.groups, self.watermarks, "dps.azure-devices-provisioning.net", self.clock
+                known,
+                chains,
+                issuers,
+                self.groups,
+                TrustOutbox(self.watermarks, self.topic),
+                self.watermarks,
+                "dps.azure-devices-provisioning.net",
+                self.clock,
             ),
             operate=Operate(self.ledger, self.revoke, self.wishes, self.poison, self.work, self.clock),
-            survey=Survey(self.ledger, self.fleet, self.hints, self.clock),
+            batching=self.batching,
+            manifest=Manifest(known, self.ledger, self.clock),
+            survey=survey,
+            backlog=Backlog(self.queues, self.poison, survey, self.clock),
+            census=Census(self.fleet, self.watermarks, self.clock),
             secrets=self.secrets,
             client_certificate_header="X-ARR-ClientCert",
             front_end_secret_name="",

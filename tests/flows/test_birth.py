@@ -1,8 +1,11 @@
 """A device is born, and asks again: the same request has one certificate, a new key another, up to the daily limit."""
 
+import base64
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from shared.core.certificate import certificate
 from shared.core.errors import Forbidden, Malformed, NotFound, Throttled, Unsupported
@@ -20,7 +23,9 @@ async def test_a_device_with_a_factory_certificate_gets_its_birth_certificate(wo
     born = await world.birth(device)
     (made,) = world.ca.issued
     assert born.issued.certificate == certificate(made)
-    assert (born.device_id, born.principal) == ("dev-1", FactoryDevice(device.id))
+    factory = x509.load_der_x509_certificate(base64.b64decode(device.presents.certificate))
+    who = FactoryDevice(device.id, thumbprint=factory.fingerprint(hashes.SHA256()).hex())
+    assert (born.device_id, born.principal) == ("dev-1", who)
 
 
 async def test_the_ledger_knows_the_device_its_certificate_and_when_it_is_due(world: Fakes) -> None:

@@ -188,15 +188,23 @@ async def test_a_device_that_was_made_again_is_left_alone(revoking: Fakes) -> No
 
 
 @pytest.mark.parametrize("told", ["by its creation there", "by DPS alone"])
-async def test_a_device_that_moved_is_left_alone(revoking: Fakes, told: str) -> None:
+async def test_a_device_that_moved_is_bound_where_it_is(revoking: Fakes, told: str) -> None:
     issued = await live(revoking)
     await revoking.hubs.remove("hub-a", DEVICE)
     revoking.hubs.put("hub-b", DEVICE, *[issued.certificate.thumbprint] * 2)
     revoking.enrollments.registrations[registration_key(DEVICE)] = HUB_HOSTS["hub-b"]
     if told == "by its creation there":
         await revoking.provision.device_created("hub-b", DEVICE)
+    assert await deleted(revoking) == ("LeftAlone" if told == "by its creation there" else "Done")
+    assert (known(revoking).block, known(revoking).hub) == (Block.NONE, "hub-b")
+
+
+async def test_a_device_that_moved_to_a_hub_of_others_is_left_alone(revoking: Fakes) -> None:
+    await live(revoking)
+    await revoking.hubs.remove("hub-a", DEVICE)
+    revoking.enrollments.registrations[registration_key(DEVICE)] = "other.azure-devices.net"
     assert await deleted(revoking) == "LeftAlone"
-    assert known(revoking).block is Block.NONE
+    assert (known(revoking).block, known(revoking).hub) == (Block.NONE, "hub-a")
 
 
 async def test_a_device_that_is_revoked_already_is_left_alone(revoking: Fakes) -> None:

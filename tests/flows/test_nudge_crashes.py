@@ -41,6 +41,7 @@ async def test_wherever_it_crashes_the_device_is_asked_and_not_forgotten(moment:
         with contextlib.suppress(Crash):
             await scan_and_play(renewing)
         world.calls.faults.clear()
+        world.clock.forward(seconds=3600)
         await scan_and_play(renewing)
         known = world.ledger.read(DEVICE)
         assert known.device is not None

@@ -7,6 +7,7 @@ import pytest
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
 from shared.core.profile import Profiles
+from shared.core.revocation import Reason, Verb
 from shared.flows.enroll import Enrolled
 from shared.flows.ports.index import Due
 from shared.flows.ports.ledger import StaleVersionError
@@ -83,39 +84,6 @@ async def test_a_due_device_is_asked_through_its_twin_and_again_until_it_renews(
     assert (await renewing.renew.scan()).nudges == 0
 
 
-async def test_near_the_end_it_is_asked_several_times_a_day_and_the_world_is_told_once(renewing: Renewing) -> None:
-    await renewing.born()
-    renewing.world.clock.forward(days=LIFETIME - 1)
-    await renewing.renew.scan()
-    assert await renewing.play() == ["nudged"]
-    for _ in range(2):
-        (again,) = renewing.world.work.of("nudge")
-        renewing.world.clock.forward(seconds=again.delay)
-        assert await renewing.play() == ["nudged"]
-    told = [event.kind for event in renewing.world.ledger.read(DeviceId("dev-1")).outbox]
-    assert told.count("nudged") == 3
-    assert told.count("expiring") == 1
-    assert renewing.desired()["urgency"] == "urgent"
-
-
-async def test_a_repeated_scan_asks_nobody_twice(renewing: Renewing) -> None:
-    await renewing.born()
-    renewing.world.clock.forward(days=LIFETIME * 0.8)
-    await renewing.renew.scan()
-    await renewing.renew.scan()
-    assert await renewing.play() == ["nudged", "later"]
-
-
-async def test_asking_is_spread_over_time(world: Fakes) -> None:
-    renewing = Renewing(world, per_minute=2)
-    for number in range(5):
-        await renewing.born(f"dev-{number}")
-    world.clock.forward(days=LIFETIME * 0.8)
-    scanned = await renewing.renew.scan()
-    assert [message.delay for message in world.work.of("nudge")] == [0, 30, 60, 90, 120]
-    assert scanned.spread == 150
-
-
 async def test_a_scan_that_broke_off_begins_again_where_it_was(renewing: Renewing) -> None:
     await renewing.born()
     renewing.world.clock.forward(days=LIFETIME * 0.8 + 5)
@@ -124,15 +92,6 @@ async def test_a_scan_that_broke_off_begins_again_where_it_was(renewing: Renewin
         await renewing.renew.scan()
     assert WATERMARK not in renewing.watermarks.values
     assert (await renewing.renew.scan()).nudges == 1
-
-
-async def test_a_scan_after_a_long_stop_catches_up(renewing: Renewing) -> None:
-    await renewing.renew.scan()
-    await renewing.born()
-    renewing.world.clock.forward(days=LIFETIME * 0.8 + 9)
-    scanned = await renewing.renew.scan()
-    assert scanned.days > 80
-    assert scanned.nudges == 1
 
 
 async def test_a_device_in_no_hub_is_asked_again_another_day(renewing: Renewing) -> None:
@@ -152,6 +111,48 @@ async def test_a_nudge_whose_hub_is_down_comes_again(renewing: Renewing) -> None
     with pytest.raises(Unavailable):
         await renewing.renew.nudge(due, day)
     assert (await renewing.renew.nudge(due, day)).outcome == "nudged"
+
+
+async def test_a_nudge_that_becomes_poison_is_made_up_for_tomorrow(renewing: Renewing) -> None:
+    """And not in each scan of today: one message of it in the poison queue is enough."""
+    await renewing.born()
+    renewing.world.clock.forward(days=LIFETIME * 0.8)
+    await renewing.renew.scan()
+    renewing.world.calls.fail("hubs.desire", lambda: Unavailable("down", retry_after=5))
+    with pytest.raises(Unavailable):
+        await renewing.play()
+    renewing.world.clock.forward(seconds=3600)
+    assert (await renewing.renew.scan()).nudges == 0
+    renewing.world.clock.forward(days=1)
+    await renewing.renew.scan()
+    assert await renewing.play() == ["nudged"]
+
+
+async def test_a_device_on_hold_is_not_asked_until_it_is_restored(renewing: Renewing) -> None:
+    born = await renewing.born()
+    renewing.world.clock.forward(days=LIFETIME * 0.8)
+
+    async def block(verb: Verb) -> None:
+        device = DeviceId("dev-1")
+        await renewing.world.revoke.begin(device, verb, Reason.UNSPECIFIED, caller="", comment="", saga_id=verb)
+
+    await block("hold")
+    await renewing.renew.scan()
+    assert await renewing.play() == ["later"]
+    assert "renew" not in renewing.desired()
+    await block("restore")
+    renewing.world.clock.forward(days=1)
+    await renewing.renew.scan()
+    assert await renewing.play() == ["nudged"]
+    assert renewing.desired()["renew"] == born.issued.certificate.serial
+
+
+async def test_a_device_whose_certificate_has_ended_is_asked_no_more(renewing: Renewing) -> None:
+    await renewing.born()
+    renewing.world.clock.forward(days=LIFETIME + 1)
+    await renewing.renew.scan()
+    assert await renewing.play() == ["expired"]
+    assert renewing.world.ledger.due == {}
 
 
 async def test_the_outbox_waits_for_the_sweep_when_the_queue_is_down(renewing: Renewing) -> None:

@@ -83,6 +83,16 @@ async def test_what_expires_comes_from_the_index_each_hint_checked(ops: OpsWorld
     assert ops.calls.count("fleet.certificates") == 0
 
 
+async def test_what_is_asked_for_again_on_its_last_day_is_still_listed(ops: OpsWorld) -> None:
+    """Its row stands on the next day by then."""
+    device = await ops.born("dev-1", "1a")
+    end = a_certificate("1a").certificate.not_after
+    ops.ledger.due = {(end.date() + timedelta(days=1), "1a"): device.device_id}
+    soon = replace(ALL, expires_before=end + timedelta(minutes=1))
+    assert await listed(ops, soon) == [("dev-1", "1a")]
+    assert await listed(ops, replace(soon, expires_before=end)) == []
+
+
 async def test_a_page_of_the_index_may_hold_nothing_and_yet_go_on(ops: OpsWorld) -> None:
     await ops.born("dev-1", "1a", "1b", "1c")
     for serial in ("1a", "1b"):

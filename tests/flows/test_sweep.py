@@ -97,13 +97,12 @@ async def test_the_sweep_names_what_cannot_be_published(sweeping: Sweeping) -> N
     assert await sweeping.hinted("outbox") == [DEVICE]
 
 
-async def blocked(sweeping: Sweeping) -> None:
+async def blocked(sweeping: Sweeping, name: DeviceId = DEVICE) -> None:
     """A device whose block has begun, and that DPS has not heard of yet."""
-    await sweeping.world.birth(sweeping.world.device())
+    await sweeping.world.birth(sweeping.world.device(name))
     sweeping.down("enrollments.block", times=1)
-    await sweeping.world.revoke.begin(
-        DEVICE, "hold", Reason.CERTIFICATE_HOLD, caller="operator", comment="", saga_id="s-1"
-    )
+    why = Reason.CERTIFICATE_HOLD
+    await sweeping.world.revoke.begin(name, "hold", why, caller="operator", comment="", saga_id="s-1")
 
 
 async def test_the_sweep_finishes_a_saga(sweeping: Sweeping) -> None:
@@ -122,3 +121,29 @@ async def test_the_sweep_names_a_saga_that_cannot_go_on(sweeping: Sweeping) -> N
     stuck = [one for one in (await sweeping.sweep.run()).stuck if one.kind == "saga"]
     assert [one.device_id for one in stuck] == [DEVICE]
     assert stuck[0].since is not None
+
+
+@pytest.mark.parametrize("name", ["ledger.load", "hints.drop"])
+async def test_a_device_whose_record_cannot_even_be_read_does_not_keep_the_others_waiting(
+    sweeping: Sweeping, name: str
+) -> None:
+    others = DeviceId("dev-2")
+    await blocked(sweeping)
+    await blocked(sweeping, others)
+    sweeping.down(name, times=2 if name == "ledger.load" else 1)
+    swept = await sweeping.sweep.run()
+    assert [(one.device_id, one.kind) for one in swept.stuck] == [(DEVICE, "saga")]
+    assert (swept.stuck[0].since is None) is (name == "ledger.load")
+    saga = sweeping.world.ledger.read(others).saga
+    assert saga is not None
+    assert saga.next is None
+
+
+async def test_an_outbox_whose_hint_stays_does_not_keep_the_others_waiting(sweeping: Sweeping) -> None:
+    for name in ("dev-1", "dev-2"):
+        await sweeping.world.birth(sweeping.world.device(name))
+    sweeping.down("hints.drop")
+    swept = await sweeping.sweep.run()
+    assert [(one.device_id, one.kind) for one in swept.stuck] == [(DEVICE, "outbox")]
+    assert await sweeping.hinted("outbox") == [DEVICE]
+    assert len(sweeping.topic.published) == 2

@@ -46,7 +46,9 @@ async def test_a_wrong_password_is_no_password(world: Fakes, password: str) -> N
 
 async def test_a_password_that_came_with_a_trusted_certificate_must_be_right_too(world: Fakes) -> None:
     device = world.device()
-    assert (await world.birth(device.with_password(PASSCODE))).principal == FactoryDevice(device.id)
+    principal = (await world.birth(device.with_password(PASSCODE))).principal
+    assert isinstance(principal, FactoryDevice)
+    assert principal.device_id == device.id
     with pytest.raises(Unauthenticated):
         await world.post(device.with_password("device:wrong"))
 

@@ -14,7 +14,8 @@ import json, pathlib, sys
 from sandbox.host import index
 functions = index.load(pathlib.Path.cwd())
 print(json.dumps({one.name: [one.trigger, *one.outputs.values()] for one in functions}))
-heavy = ("azure.data", "azure.identity", "azure.storage", "azure.keyvault", "azure.iot", "shared.wiring")
+heavy = ("azure.data", "azure.identity", "azure.storage", "azure.keyvault", "azure.iot", "shared.wiring",
+         "azure.monitor", "opentelemetry.sdk")
 print(json.dumps(sorted(name for name in heavy if name in sys.modules)))
 """
 

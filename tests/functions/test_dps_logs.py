@@ -44,3 +44,26 @@ def test_a_batch_that_failed_is_delivered_again() -> None:
     with pytest.raises(Unavailable):
         received(world, EventHubEvent(RECORD))
     received(world, EventHubEvent(RECORD))
+
+
+def test_a_record_that_fails_keeps_no_other_waiting() -> None:
+    world = fakes()
+    asyncio.run(world.birth(world.device()))
+    world.calls.fail("ledger.load", lambda: Unavailable("down", retry_after=5))
+    with pytest.raises(Unavailable):
+        received(world, EventHubEvent(RECORD), EventHubEvent(RECORD, FAILED))
+    device = world.ledger.read(DeviceId("dev-1")).device
+    assert device is not None
+    assert device.failure is not None
+
+
+def test_a_record_that_no_repetition_mends_is_left_with_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    world = fakes()
+    asyncio.run(world.birth(world.device()))
+    world.calls.fail("ledger.load", lambda: KeyError("a mistake of ours"))
+    received(world, EventHubEvent(RECORD, FAILED))
+    (alarm,) = [json.loads(one.getMessage()) for one in caplog.records if one.levelname == "ERROR"]
+    assert (alarm["event"], alarm["device_id"]) == ("dps_record_poison", "dev-1")
+    device = world.ledger.read(DeviceId("dev-1")).device
+    assert device is not None
+    assert device.failure is not None

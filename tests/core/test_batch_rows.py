@@ -1,0 +1,162 @@
+"""Batch files are read piece by piece: whatever the pieces, the rows are the same, and a broken one spoils no other."""
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core import batch_rows
+from shared.core.batch_rows import MAX_ROW, Row
+from shared.core.errors import Malformed
+
+PEM = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----"
+BROKEN = (b'"never closed,x,y\n', b"one column\n", b"\xff\xfe,\xff,x\n", b'a,"b"c,d\n')
+COLUMNS = ("device_id", "csr", "line")
+
+# What csv.reader makes of a text that csv.writer has written, and JSON of itself: all but bare carriage returns.
+texts = st.text(st.characters(exclude_characters="\r\x00", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
+    lambda text: text.strip()
+)
+records = st.lists(st.tuples(texts, texts, texts), min_size=0, max_size=12)
+
+
+def csv_file(rows: list[tuple[str, ...]], *, newline: str = "\n") -> bytes:
+    held = io.StringIO()
+    csv.writer(held, lineterminator=newline).writerows(rows)
+    return held.getvalue().encode()
+
+
+def read_all(data: bytes, columns: tuple[str, ...], window: int, most: int = 3) -> list[Row]:
+    """As the flow does it: a window from where the last piece ended, until nothing is consumed."""
+    rows: list[Row] = []
+    offset = 0
+    while True:
+        part = data[offset : offset + window]
+        final = len(part) < window
+        piece = batch_rows.read(part, columns, before=len(rows), most=most, final=final)
+        if not piece.consumed:
+            return rows
+        rows += piece.rows
+        offset += piece.consumed
+
+
+@given(records, st.integers(min_value=2 * MAX_ROW, max_value=3 * MAX_ROW), st.integers(1, 5))
+def test_a_csv_file_reads_the_same_in_any_pieces(rows: list[tuple[str, str, str]], window: int, most: int) -> None:
+    read = read_all(csv_file(list(rows)), COLUMNS, window, most)
+    assert [(row.device_id, row.csr) for row in read] == [(first.strip(), second.strip()) for first, second, _ in rows]
+    assert [row.number for row in read] == list(range(1, len(rows) + 1))
+    assert not any(row.problem for row in read)
+
+
+@given(records)
+def test_json_lines_read_as_they_were_written(rows: list[tuple[str, str, str]]) -> None:
+    data = b"".join(json.dumps({"device_id": a, "csr": b, "other": c}).encode() + b"\n" for a, b, c in rows)
+    read = read_all(data, (), 8 * MAX_ROW)
+    assert [(row.device_id, row.csr, row.problem) for row in read] == [(a.strip(), b.strip(), "") for a, b, _ in rows]
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_no_bytes_make_it_fail_or_stand_still(data: bytes, is_csv: bool) -> None:
+    columns = COLUMNS if is_csv else ()
+    piece = batch_rows.read(data, columns, before=0, most=1_000, final=True)
+    assert piece.consumed == len(data)
+    assert all(row.problem or (row.device_id and row.csr) for row in piece.rows)
+
+
+@given(
+    st.integers(0, 9), st.sampled_from([b'"never closed,x,y\n', b"one column\n", b"\xff\xfe,\xff,x\n", b'a,"b"c,d\n'])
+)
+def test_one_broken_csv_row_spoils_only_itself(place: int, broken: bytes) -> None:
+    sound = [f"dev-{number},{number}AAA,x\n".encode() for number in range(10)]
+    read = read_all(b"".join([*sound[:place], broken, *sound[place:]]), COLUMNS, 8 * MAX_ROW)
+    assert [row.number for row in read if row.problem] == [place + 1]
+    assert [row.device_id for row in read if not row.problem] == [f"dev-{number}" for number in range(10)]
+
+
+def test_a_row_that_is_too_long_is_refused_and_the_next_is_read() -> None:
+    for columns, long, sound in (
+        (COLUMNS, b"dev-1," + b"A" * MAX_ROW + b",x\n", b"dev-2,AAA,x\n"),
+        ((), b'{"device_id": "' + b"A" * MAX_ROW + b'"}\n', b'{"device_id": "dev-2", "csr": "AAA"}\n'),
+    ):
+        read = read_all(long + sound, columns, 8 * MAX_ROW)
+        assert [row.problem for row in read] == [f"the row is over {MAX_ROW} bytes", ""]
+
+
+def test_a_file_of_one_endless_line_is_refused_row_by_row_and_comes_to_an_end() -> None:
+    read = read_all(b"A" * (20 * MAX_ROW), COLUMNS, 8 * MAX_ROW)
+    assert read
+    assert all(row.problem for row in read)
+
+
+def test_pem_in_quotes_keeps_its_lines() -> None:
+    data = csv_file([("dev-1", PEM, "x"), ("dev-2", PEM, "y")], newline="\r\n")
+    assert [row.csr for row in read_all(data, COLUMNS, 8 * MAX_ROW)] == [PEM, PEM]
+
+
+def test_a_row_that_is_cut_off_is_refused_at_the_end_and_awaited_before() -> None:
+    data = b'{"device_id": "dev-1", "csr": "AA"}\n{"device_id": "de'
+    waiting = batch_rows.read(data, (), before=0, most=9, final=False)
+    assert [row.device_id for row in waiting.rows] == ["dev-1"]
+    assert waiting.consumed == data.index(b"\n") + 1
+    rest = batch_rows.read(data[waiting.consumed :], (), before=1, most=9, final=True)
+    assert [(row.number, row.problem) for row in rest.rows] == [(2, "the row is no JSON object in UTF-8 on one line")]
+
+
+def test_an_open_quote_is_awaited_while_it_may_still_be_closed() -> None:
+    assert not batch_rows.read(b'dev-1,"AA\nAA\n', COLUMNS, before=0, most=9, final=False).consumed
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"[]", 'must be a JSON object with the texts "device_id" and "csr"'),
+        (b'{"device_id": 7, "csr": "x"}', 'must be a JSON object with the texts "device_id" and "csr"'),
+        (b'{"device_id": " ", "csr": "x"}', "no device_id"),
+        (b'{"device_id": "", "csr": ""}', "no device_id and no csr"),
+        (b"[" * 5_000, "no JSON object"),
+        (b"\xff", "no JSON object in UTF-8"),
+    ],
+)
+def test_a_json_row_says_what_is_missing(line: bytes, problem: str) -> None:
+    (row,) = batch_rows.read(line, (), before=0, most=9, final=True).rows
+    assert problem in row.problem
+
+
+def test_what_a_zip_archive_was_found_to_hold_keeps_its_problem() -> None:
+    line = b'{"device_id": "dev-1", "csr": "", "problem": "the file is encrypted"}'
+    assert batch_rows.read(line, (), before=0, most=9, final=True).rows == (
+        Row(1, "dev-1", problem="the file is encrypted"),
+    )
+
+
+def test_empty_lines_and_a_byte_order_mark_are_no_rows() -> None:
+    data = b'\xef\xbb\xbf\n\r\n{"device_id": "dev-1", "csr": "x"}\n\n'
+    assert [(row.number, row.device_id) for row in read_all(data, (), 8 * MAX_ROW)] == [(1, "dev-1")]
+
+
+def test_the_first_line_of_a_csv_file_names_the_columns_in_any_case_and_order() -> None:
+    line = b'\xef\xbb\xbfLine, CSR ,"Device_ID"\r\n'
+    assert batch_rows.csv_columns(line + b"1,x,dev-1\n") == (("line", "csr", "device_id"), len(line))
+
+
+@pytest.mark.parametrize(
+    ("beginning", "text"),
+    [
+        (b"device_id;csr\nx;y\n", "name each of these columns once: device_id, csr"),
+        (b"device_id,csr,csr\n", "once: csr"),
+        (b"device_id,csr", "begin with a line of column names"),
+        (b"", "begin with a line of column names"),
+        (b"\n", "device_id, csr"),
+        ("device_id,csr\n".encode("utf-16"), "UTF-16"),
+        ("device_id,csr\n".encode("utf-16-le"), "UTF-16"),
+        (b"\xff,csr\n", "not in UTF-8"),
+        (b'"device_id,csr\n', "look at its quotes"),
+        (b"x" * (MAX_ROW + 1) + b"\n", "begin with a line of column names"),
+    ],
+)
+def test_a_csv_file_without_a_fitting_first_line_is_refused_at_once(beginning: bytes, text: str) -> None:
+    with pytest.raises(Malformed, match=text):
+        batch_rows.csv_columns(beginning)

@@ -1,0 +1,98 @@
+"""A ZIP of signing requests: nothing in it is believed, and each file is a row with its answer."""
+
+import io
+import struct
+import zipfile
+
+import pytest
+
+from shared.core import batch_rows, batch_zip
+from shared.core.batch_rows import Row
+from shared.core.csr import MAX_BODY
+from shared.core.errors import Malformed, TooLarge
+
+PEM = b"-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
+
+
+def zipped(**entries: bytes) -> bytes:
+    return archive(list(entries.items()))
+
+
+def archive(entries: list[tuple[str, bytes]]) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in entries:
+            made.writestr(name, content)
+    return held.getvalue()
+
+
+def rows(content: bytes) -> list[Row]:
+    return list(batch_zip.rows(batch_zip.opened(io.BytesIO(content))))
+
+
+def test_each_file_is_a_device_in_pem_der_or_base64() -> None:
+    der = b"\x30\x82\x01\x00" + b"\x00" * 256
+    found = rows(archive([("dev-1.csr", PEM), ("dev.2.der", der), ("DEV-3.PEM", b"MIIB\n"), ("d.p10", b"0xyz")]))
+    assert [row.device_id for row in found] == ["dev-1", "dev.2", "DEV-3", "d"]
+    assert [row.csr[:9] for row in found] == ["-----BEGI", "MIIBAAAAA"[:9], "MIIB", "0xyz"]
+    assert not any(row.problem for row in found)
+
+
+@pytest.mark.parametrize("name", ["../dev-1.csr", "/dev-1.csr", "a/dev-1.csr", "a\\dev-1.csr", "dev-1.txt", "dev-1"])
+def test_a_name_that_is_no_device_is_refused_and_told(name: str) -> None:
+    (row,) = rows(archive([(name, PEM)]))
+    assert "without folders" in row.problem
+    assert not row.csr
+
+
+def test_folders_and_what_desktops_add_are_no_rows() -> None:
+    noise = [("folder/", b""), ("__MACOSX/._dev-1.csr", b"x"), (".DS_Store", b"x"), ("Thumbs.db", b"x")]
+    assert [row.device_id for row in rows(archive([*noise, ("dev-1.csr", PEM)]))] == ["dev-1"]
+
+
+def test_a_bomb_is_read_no_further_than_a_request_can_be_long() -> None:
+    (row,) = rows(zipped(**{"dev-1.csr": b"\x00" * (200 * MAX_BODY)}))
+    assert row.problem == f"the file is over {MAX_BODY} bytes"
+
+
+def test_a_bomb_that_lies_about_its_length_is_refused_too() -> None:
+    content = bytearray(zipped(**{"dev-1.csr": b"A" * (50 * MAX_BODY)}))
+    stated = struct.pack("<I", 50 * MAX_BODY)
+    while (at := content.find(stated)) != -1:
+        content[at : at + 4] = struct.pack("<I", 10)
+    (row,) = rows(bytes(content))
+    assert row.problem
+    assert not row.csr
+
+
+def test_a_damaged_file_spoils_only_itself() -> None:
+    content = bytearray(archive([("dev-1.csr", PEM * 20), ("dev-2.csr", PEM)]))
+    content[60:70] = b"\xff" * 10
+    damaged, sound = rows(bytes(content))
+    assert damaged.problem == "the file is damaged, or packed in a way that is not read here"
+    assert sound.csr == PEM.decode().strip()
+
+
+def test_an_encrypted_file_is_told_as_such() -> None:
+    content = bytearray(zipped(**{"dev-1.csr": PEM}))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.find(signature) + offset] |= 1
+    (row,) = rows(bytes(content))
+    assert row.problem == "the file is encrypted"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", PEM, zipped(**{"dev-1.csr": PEM})[:-30]])
+def test_what_is_no_archive_or_only_half_of_one_is_refused(content: bytes) -> None:
+    with pytest.raises(Malformed, match="its end is missing"):
+        batch_zip.opened(io.BytesIO(content))
+
+
+def test_an_archive_of_too_many_files_is_refused() -> None:
+    content = archive([(f"dev-{number}.csr", b"x") for number in range(4)])
+    with pytest.raises(TooLarge, match="over 3 files"):
+        batch_zip.opened(io.BytesIO(content), most=3)
+
+
+def test_a_row_comes_back_from_its_line() -> None:
+    for row in (Row(1, "dev-1", "AAA"), Row(1, "dev-1", problem="the file is encrypted")):
+        assert batch_rows.read(batch_zip.line(row), (), before=0, most=9, final=True).rows == (row,)

@@ -1,0 +1,219 @@
+"""A one-time passcode lets one device in once; what is lost on the way may be asked for again, and nothing else."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.core.errors import Conflict, Forbidden, Malformed, NotFound, Unauthenticated, Unavailable
+from shared.core.est import Operation
+from shared.core.fleet import Block
+from shared.core.identity import DeviceId
+from shared.core.passcode import MAX_FAILURES
+from shared.core.principal import OneTimePasscodeHolder
+from tests.fakes.calls import Crash
+from tests.fakes.devices import Device
+from tests.fakes.world import PASSCODE, PROFILE, Fakes, fakes
+
+pytestmark = pytest.mark.anyio
+
+HOUR = timedelta(hours=1)
+ME = DeviceId("dev-1")
+
+
+@pytest.fixture
+def world() -> Fakes:
+    return fakes(replace(PROFILE.authentication, factory=None, one_time_passcodes=True))
+
+
+async def made(world: Fakes, name: DeviceId = ME) -> Device:
+    """A device that has been given its passcode."""
+    passcode = await world.passcodes.make(name, PROFILE.label, HOUR)
+    return Device(name).with_password(f"{name}:{passcode.text}")
+
+
+async def test_a_device_is_born_by_its_passcode(world: Fakes) -> None:
+    born = await world.birth(await made(world))
+    assert born.principal == OneTimePasscodeHolder(ME)
+    assert len(world.ca.issued) == 1
+
+
+async def test_used_once_it_lets_nobody_in_again(world: Fakes) -> None:
+    device = await made(world)
+    await world.birth(device)
+    with pytest.raises(Forbidden, match="has been used"):
+        await world.birth(device.with_new_key())
+    assert len(world.ca.issued) == 1
+
+
+async def test_the_request_that_burnt_it_may_be_repeated_and_gets_the_same(world: Fakes) -> None:
+    device = await made(world)
+    first = await world.birth(device)
+    assert (await world.birth(device)).issued == first.issued
+
+
+async def test_what_failed_does_not_burn_it(world: Fakes) -> None:
+    device = await made(world)
+    world.upstream.behaves += ["down", "refuse"]
+    for _ in range(2):
+        with pytest.raises(Exception):  # noqa: B017, PT011 - whichever way DigiCert ONE says no
+            await world.birth(device)
+    await world.birth(device.with_new_key())
+    assert len(world.ca.issued) == 1
+
+
+async def test_a_crash_before_it_is_recorded_does_not_burn_it_and_after_it_gives_the_same(world: Fakes) -> None:
+    for moment in ("before", "after"):
+        device = await made(world, DeviceId(f"dev-{moment}"))
+        world.calls.fail("ledger.record", Crash, moment="before" if moment == "before" else "after")
+        with pytest.raises(Crash):
+            await world.birth(device)
+        world.restart()
+        world.clock.forward(seconds=60)
+        await world.birth(device)
+    assert len(world.ca.issued) == 2
+
+
+async def test_of_two_that_come_at_once_with_different_keys_one_gets_a_certificate(world: Fakes) -> None:
+    device = await made(world)
+    world.upstream.seconds = 2
+    ended = await asyncio.gather(world.birth(device), world.birth(device.with_new_key()), return_exceptions=True)
+    assert len(world.ca.issued) == 1
+    assert sum(isinstance(one, Unavailable) for one in ended) == 1
+
+
+async def test_it_is_good_for_its_device_alone(world: Fakes) -> None:
+    device = await made(world)
+    with pytest.raises(Forbidden, match="not the device"):
+        await world.birth(replace(device, name="dev-2"))
+    with pytest.raises(Unauthenticated):
+        await world.birth(Device("dev-2").with_password("dev-2:" + "x" * 23))
+
+
+async def test_the_user_is_the_device_in_its_own_spelling(world: Fakes) -> None:
+    text = (await world.passcodes.make(ME, PROFILE.label, HOUR)).text
+    with pytest.raises(Unauthenticated):
+        await world.birth(Device("dev-1").with_password(f"DEV-1:{text}"))
+
+
+async def test_a_wrong_one_is_counted_and_after_ten_the_right_one_is_wrong_too(world: Fakes) -> None:
+    device = await made(world)
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(Unauthenticated):
+            await world.birth(Device("dev-1").with_password("dev-1:guess"))
+    with pytest.raises(Unauthenticated):
+        await world.birth(device)
+    again = await made(world)
+    await world.birth(again)
+
+
+async def test_guesses_at_a_new_passcode_are_not_counted_for_the_old_one(world: Fakes) -> None:
+    await made(world)
+    world.calls.meanwhile["ledger.commit"] = _nothing
+    old = world.ledger.read(ME).device
+    assert old is not None
+    assert old.passcode is not None
+
+    async def another() -> None:
+        del world.calls.meanwhile["ledger.load"]
+        await world.passcodes.make(ME, "", HOUR)
+
+    async def first_read() -> None:
+        world.calls.meanwhile["ledger.load"] = another
+
+    world.calls.meanwhile["ledger.load"] = first_read
+    with pytest.raises(Unauthenticated):
+        await world.birth(Device("dev-1").with_password("dev-1:guess"))
+    kept = world.ledger.read(ME).device
+    assert kept is not None
+    assert kept.passcode is not None
+    assert kept.passcode.failures == 0
+
+
+async def _nothing() -> None:
+    return
+
+
+async def test_its_time_ends(world: Fakes) -> None:
+    device = await made(world)
+    world.clock.forward(seconds=HOUR.total_seconds())
+    with pytest.raises(Unauthenticated):
+        await world.birth(device)
+
+
+async def test_a_later_one_ends_an_earlier_one(world: Fakes) -> None:
+    first, second = await made(world), await made(world)
+    with pytest.raises(Unauthenticated):
+        await world.birth(first)
+    await world.birth(second)
+
+
+async def test_what_is_no_passcode_of_a_device_is_nobodys(world: Fakes) -> None:
+    for credentials in ("dev 1:x", "dev-9:x", f"{PASSCODE}x"):
+        with pytest.raises(Unauthenticated):
+            await world.birth(Device("dev-1").with_password(credentials))
+    with pytest.raises(Unauthenticated):
+        await world.enroll._by_passcode(world.profile, "Basic " + "/w==")
+
+
+async def test_it_renews_what_it_was_not_used_for(world: Fakes) -> None:
+    device = await made(world)
+    with pytest.raises(Forbidden, match="no certificate of this subject"):
+        await world.birth(device, Operation.SIMPLEREENROLL)
+    await world.birth(device)
+    again = await made(world)
+    assert (
+        await world.birth(replace(again, key=device.with_new_key().key), Operation.SIMPLEREENROLL)
+    ).issued is not None
+
+
+async def test_where_the_profile_does_not_take_them_none_is_made_and_none_is_taken() -> None:
+    world = fakes()
+    with pytest.raises(Conflict, match="one_time_passcodes is not switched on"):
+        await world.passcodes.make(ME, PROFILE.label, HOUR)
+
+
+async def test_who_gets_one(world: Fakes) -> None:
+    with pytest.raises(Malformed, match='must hold its "label"'):
+        await world.passcodes.make(ME, "", HOUR)
+    with pytest.raises(NotFound, match="no such label"):
+        await world.passcodes.make(ME, "other", HOUR)
+    await world.passcodes.make(ME, PROFILE.label, HOUR)
+    with pytest.raises(Conflict, match="belongs to the label devices"):
+        await world.passcodes.make(ME, "other", HOUR)
+    known = world.ledger.read(ME).device
+    assert known is not None
+    world.ledger.put(ME, replace(known, block=Block.HOLD))
+    with pytest.raises(Conflict, match="blocked"):
+        await world.passcodes.make(ME, "", HOUR)
+
+
+async def test_under_a_manifest_nobody_else_gets_one() -> None:
+    world = fakes(replace(PROFILE.authentication, factory=None, one_time_passcodes=True), unknown_devices="manifest")
+    with pytest.raises(NotFound, match="not on the manifest"):
+        await world.passcodes.make(ME, PROFILE.label, HOUR)
+
+
+async def test_it_shows_nowhere(world: Fakes) -> None:
+    passcode = await world.passcodes.make(ME, PROFILE.label, HOUR)
+    kept = world.ledger.read(ME).device
+    assert passcode.text not in repr(passcode) + repr(kept)
+    assert kept is not None
+    assert kept.passcode is not None
+    assert kept.passcode.digest.hex() not in repr(kept)
+    assert len(passcode.text) == 23
+
+
+async def test_a_record_that_keeps_changing_ends_in_come_again(world: Fakes) -> None:
+    async def change() -> None:
+        known = world.ledger.read(ME).device
+        if known is not None:
+            world.ledger.put(ME, known)
+
+    await made(world)
+    world.calls.meanwhile["ledger.commit"] = change
+    with pytest.raises(Unavailable):
+        await world.passcodes.make(ME, "", HOUR)
+    with pytest.raises(Unavailable):
+        await world.birth(Device("dev-1").with_password("dev-1:guess"))

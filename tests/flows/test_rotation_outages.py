@@ -1,0 +1,124 @@
+"""A rotation while hub, queue or ledger are down, or changing: the device has its certificate, the queue the rest."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from shared.core.errors import Misconfigured, Unavailable
+from tests.fakes.world import Fakes
+from tests.flows.rotating import DAY, HUB, down, live, serial, thumbprint
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("call", ["hubs.identity", "hubs.put_thumbprints"])
+async def test_while_the_hub_is_down_the_device_has_its_certificate_and_the_queue_the_rest(
+    world: Fakes, call: str
+) -> None:
+    there = await live(world)
+    old = there.newest
+    world.calls.fail(call, down)
+    new = await there.renew()
+    assert [message.delay for message in world.work.of("settle")] == [0]
+    await there.settle()
+    assert there.held == (thumbprint(old), thumbprint(new))
+    await there.settle(2 * DAY)
+    assert there.held == (thumbprint(new), thumbprint(new))
+
+
+async def test_a_hub_that_hangs_does_not_keep_the_certificate_from_the_device(world: Fakes) -> None:
+    there = await live(world)
+    world.calls.meanwhile["hubs.identity"] = lambda: asyncio.sleep(3600)
+    began = world.clock()
+    await there.renew()
+    assert world.clock() - began < timedelta(seconds=8)
+    assert [message.delay for message in world.work.of("settle")] == [0]
+
+
+async def test_when_the_queue_is_down_too_the_device_comes_again(world: Fakes) -> None:
+    there = await live(world)
+    world.calls.fail("hubs.identity", down)
+    world.calls.fail("work.settle", down)
+    with pytest.raises(Unavailable):
+        await there.renew()
+    assert len((await world.ledger.load(there.device.id)).certificates) == 2
+
+
+async def test_a_hub_that_refuses_us_keeps_the_device_with_its_old_certificate(world: Fakes) -> None:
+    there = await live(world)
+    world.calls.fail("hubs.identity", lambda: Misconfigured("no", cause="403"))
+    with pytest.raises(Misconfigured):
+        await there.renew()
+
+
+async def test_the_queue_of_events_may_be_down(world: Fakes) -> None:
+    there = await live(world)
+    await there.renew()
+    world.clock.forward(days=2)
+    world.calls.fail("work.publish", down)
+    await world.rotate.settle(there.device.id, "devices")
+    assert there.events()
+
+
+async def test_a_certificate_that_the_hub_never_let_in_does_not_settle_by_time(world: Fakes) -> None:
+    """The hub was down for longer than the grace: the device cannot have changed over."""
+    there = await live(world)
+    old = there.newest
+    world.calls.fail("hubs.identity", down, times=2)
+    new = await there.renew()
+    assert [message.delay for message in world.work.of("settle")] == [0]
+    with pytest.raises(Unavailable):
+        await there.settle()
+    world.clock.forward(days=3)
+    await world.rotate.settle(there.device.id, "devices")
+    assert there.held == (thumbprint(old), thumbprint(new))
+    assert there.known.current == serial(old)
+    world.clock.forward(days=2)
+    await world.rotate.settle(there.device.id, "devices")
+    assert there.held == (thumbprint(new), thumbprint(new))
+
+
+async def test_an_identity_that_others_write_too_is_read_again(world: Fakes) -> None:
+    """DPS registers the device between our reading and our writing."""
+    there = await live(world)
+    old = there.newest
+
+    async def registered() -> None:
+        if world.calls.count("hubs.put_thumbprints") == 1:
+            world.hubs.put(HUB, there.device.id, thumbprint(old), thumbprint(old))
+
+    world.calls.meanwhile["hubs.put_thumbprints"] = registered
+    new = await there.renew()
+    assert there.held == (thumbprint(old), thumbprint(new))
+    assert world.calls.count("hubs.put_thumbprints") == 2
+
+
+async def test_an_identity_that_changes_without_end_is_left_to_the_queue(world: Fakes) -> None:
+    there = await live(world)
+
+    async def touched() -> None:
+        world.hubs.put(HUB, there.device.id, *there.held)
+
+    world.calls.meanwhile["hubs.put_thumbprints"] = touched
+    await there.renew()
+    assert [message.delay for message in world.work.of("settle")] == [0]
+
+
+@pytest.mark.parametrize("call", ["begin", "proven"])
+async def test_a_record_that_changes_without_end_is_left_to_who_asks_again(world: Fakes, call: str) -> None:
+    there = await live(world)
+    new = await there.renew()
+
+    async def touched() -> None:
+        world.ledger.put(there.device.id, there.known)
+
+    world.calls.meanwhile["ledger.commit"] = touched
+    if call == "begin":
+        world.work.messages.clear()
+        world.hubs.put(HUB, there.device.id, *[thumbprint(new)] * 2)
+        await world.rotate.begin(there.device.id, world.profile, None)
+        assert [message.delay for message in world.work.of("settle")] == [0]
+    else:
+        with pytest.raises(Unavailable):
+            await world.rotate.proven(there.device.id, serial(new))
