@@ -70,7 +70,7 @@ param frontEndSecretName string = ''
 @description('How many devices are asked to renew a minute.')
 @minValue(1)
 @maxValue(999999)
-param nudgesPerMinute int = 60
+param nudgesPerMinute int = 20
 
 @description('How many rows of batches go to DigiCert ONE a minute, all batches together.')
 @minValue(1)

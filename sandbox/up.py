@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from sandbox import supervisor
+from sandbox import ports, supervisor
 from sandbox.children import SandboxError
 
 # Pasted into another shell in the repository root. No comments in it: zsh does not take them on its command line.
@@ -35,6 +35,16 @@ curl -fsS -X PUT http://127.0.0.1:9440/deployment -d '{"done": false}'
 (set -a; . .sandbox/env; .venv/bin/python -m infra.setup --check-enrollment)
 """
 
+# What Azure's own client would be given on a device; here the double of it in tests/interop takes it.
+CLIENT = f"""\
+Or this, for the configuration of Azure's own client (iot-identity-service, IoT Edge):
+
+.venv/bin/python -m sandbox mint --cn device-2 --out .sandbox/devices
+.venv/bin/python -m tools.aziot_config --host 127.0.0.1:{ports.EDGE} --registration-id device-2 \\
+  --id-scope {ports.DPS_ID_SCOPE} --global-endpoint https://{ports.DPS_HOST} --trusted-ca $PWD/.sandbox/tls-root.pem \\
+  --bootstrap-certificate $PWD/.sandbox/devices/device-2.pem --bootstrap-key $PWD/.sandbox/devices/device-2.key
+"""
+
 END = "Ctrl-C ends everything. Logs are in .sandbox/logs."
 
 
@@ -54,7 +64,7 @@ async def keep(app: Path) -> None:
     async with supervisor.running(app, say=tell) as sandbox:
         ready = True
         tell(f"READY est={supervisor.EDGE_URL}")
-        tell(f"\n{RECIPE}\n{DEPLOYMENT}\n{END}\n")
+        tell(f"\n{RECIPE}\n{DEPLOYMENT}\n{CLIENT}\n{END}\n")
         try:
             await sandbox.unless_broken(stop.wait())
         except SandboxError:

@@ -28,7 +28,7 @@ class Settings:
     client_certificate_header: str  # CLIENT_CERTIFICATE_HEADER, empty: no client certificate is trusted
     front_end_secret_name: str  # FRONT_END_SECRET_NAME, empty: nothing but the platform's front end reaches the app
     event_topic_url: str  # EVENT_TOPIC_URL: the endpoint of the topic that lifecycle events go to
-    nudges_per_minute: int  # NUDGES_PER_MINUTE, default 60: below the registry budget of one S1 unit, 100 a minute
+    nudges_per_minute: int  # NUDGES_PER_MINUTE, default 20: a renewal takes about 4 of the 100 a minute of an S1 unit
     batch_rows_per_minute: int  # BATCH_ROWS_PER_MINUTE, default 120: what all batches together ask of DigiCert ONE
     batch_megabytes: int  # BATCH_MEGABYTES, default 1024: the size that a batch's file may have
     platform_authenticates: bool  # PLATFORM_AUTHENTICATES=true: App Service signs operators in
@@ -56,7 +56,7 @@ class Settings:
             client_certificate_header=environment.get("CLIENT_CERTIFICATE_HEADER", "").strip(),
             front_end_secret_name=environment.get("FRONT_END_SECRET_NAME", "").strip(),
             event_topic_url=url("EVENT_TOPIC_URL"),
-            nudges_per_minute=_number(environment, "NUDGES_PER_MINUTE", 60, problems),
+            nudges_per_minute=_number(environment, "NUDGES_PER_MINUTE", 20, problems),
             batch_rows_per_minute=_number(environment, "BATCH_ROWS_PER_MINUTE", 120, problems),
             batch_megabytes=_number(environment, "BATCH_MEGABYTES", 1024, problems),
             platform_authenticates=environment.get("PLATFORM_AUTHENTICATES", "").strip().lower() == "true",

@@ -3,16 +3,14 @@
 https://www.npmjs.com/package/@kusto/language-service-next
 """
 
-import fcntl
 import json
-import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.azurite import NODE, npm_ci
+from sandbox.azurite import NODE
+from tests.pinned import installed
 
 PINNED = Path(__file__).with_name("kusto")
 
@@ -52,7 +50,7 @@ class Analysis:
 
 def analyse(queries: Mapping[str, str]) -> dict[str, Analysis]:
     done = subprocess.run(
-        [NODE, PINNED / "analyse.mjs", _installed()],
+        [NODE, PINNED / "analyse.mjs", installed(PINNED)],
         input=json.dumps({"tables": _TABLES, "queries": dict(queries)}),
         capture_output=True,
         text=True,
@@ -70,20 +68,3 @@ def _analysis(found: Mapping[str, list[dict[str, str]]]) -> Analysis:
         members=frozenset((one["of"], one["name"]) for one in found["members"]),
         compared=tuple(Compared(one["what"], one["operator"], tuple(one["values"])) for one in found["compared"]),
     )
-
-
-def _installed() -> Path:
-    """Inside the virtual environment, as Azurite is; `.complete` is written last."""
-    lock = (PINNED / "package-lock.json").read_text()
-    target = Path(sys.prefix) / "kusto"
-    complete = target / ".complete"
-    with (Path(sys.prefix) / "kusto.lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if not (complete.is_file() and complete.read_text() == lock):
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir()
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(PINNED / name, target)
-            npm_ci(target)
-            complete.write_text(lock)
-    return target
