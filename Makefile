@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help environment run up test check static bench lock clean
+.PHONY: help environment run up test test-deployment check static bench lock clean
 MAKEFLAGS += --no-print-directory
 unexport PYTHONPATH PYTHONHOME
 
@@ -11,17 +11,22 @@ PY := $(VENV)/bin/python
 LOCKED := requirements.txt requirements-dev.txt
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
 
-run: environment ## start the sandbox and take one device through its life, printed as a timeline
-	@$(PY) -m sandbox run
+run: environment ## a device's whole life in the sandbox, as a timeline; STORY=factory: 500 devices from a factory
+	@$(PY) -m sandbox run $(STORY)
 
 up: environment ## start the sandbox and keep it until Ctrl-C; prints READY and what to paste
 	@$(PY) -m sandbox up
 
 test: environment ## all tests; every branch of core and flows must have been taken
-	@$(PY) -m coverage run -m pytest
+	@rm -f .coverage .coverage.*
+	@$(PY) -m tests.halves
+	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --fail-under=100
+
+test-deployment: environment ## the longer tests: setup and smoke commands against the sandbox, what documents say to run
+	@$(PY) -m pytest tests/setup tests/smoke tests/docs
 
 check: static test ## format, lint, types and floors, then all tests
 
