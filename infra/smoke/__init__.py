@@ -1,0 +1,1 @@
+"""`python -m infra.smoke`: does a deployment do what devices need; infra/README.md, "Smoke test"."""
