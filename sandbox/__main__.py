@@ -11,10 +11,13 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     for name, text in (
         ("up", "start everything and keep it until Ctrl-C"),
-        ("run", "start everything, take one device through its life, stop"),
+        ("run", "start everything, tell a story, stop"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--app", type=Path, default=Path(), metavar="DIR", help="folder of function_app.py")
+        if name == "run":
+            which = "life: one device from birth to end (default); factory: 500 devices, by batch and other ways"
+            command.add_argument("story", nargs="?", choices=("life", "factory"), default="life", help=which)
     commands.add_parser("mint", help="make a factory certificate and its key", add_help=False)
     text = "try a certificate at DPS and at the hub that DPS assigns; one line of JSON, status 0 if both let it in"
     connect = commands.add_parser("connect", help=text, description=text)
@@ -45,9 +48,9 @@ def main() -> int:
             except DeviceError as error:
                 return failed(str(error))
         case "run":
-            from sandbox import story
+            from sandbox import factory, story, telling
 
-            return story.main(arguments.app)
+            return telling.main(arguments.app, factory.tell if arguments.story == "factory" else story.tell)
         case _:
             from sandbox import up
 

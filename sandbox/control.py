@@ -34,6 +34,7 @@ POST   /digicert/roll       {"announce_old": true}: a new issuing CA, and whethe
 POST   /digicert/revoke     {"serial": "...", "reason": "key_compromise"}: behind the app's back
 PUT    /digicert            {"renew_any_time": true}: renewals are granted outside of their window, too
 PUT    /dps                 {"properties_as_text": true}: diagnostic records hold `properties` as a text
+PUT    /dps/webhook         {"shows_certificate": true}: the app is told which certificate a device presents
 PUT    /deployment          {"done": false}: DPS as it is before a deployment, without hub, CA and group; true: as after
 GET    /secrets             every credential made here, to look for where none may be
 """
@@ -55,6 +56,7 @@ class Levers:
     revoke: Callable[[str, str], str]
     renew_any_time: Callable[[bool], None]
     properties_as_text: Callable[[bool], None]
+    shows_certificate: Callable[[bool], None]
     deployment: Callable[[bool], None]
 
 
@@ -146,6 +148,11 @@ def lever_routes(levers: Levers) -> list[web.RouteDef]:
         levers.properties_as_text(body["properties_as_text"])
         return web.json_response(body)
 
+    async def put_webhook(request: web.Request) -> web.Response:
+        body = await members(request, {"shows_certificate": bool})
+        levers.shows_certificate(body["shows_certificate"])
+        return web.json_response(body)
+
     async def put_deployment(request: web.Request) -> web.Response:
         body = await members(request, {"done": bool})
         levers.deployment(body["done"])
@@ -158,6 +165,7 @@ def lever_routes(levers: Levers) -> list[web.RouteDef]:
         web.get("/event-grid/dead-letters", get_dead_letters),
         web.put("/key-vault/{name}", put_secret),
         web.put("/dps", put_dps),
+        web.put("/dps/webhook", put_webhook),
         web.put("/deployment", put_deployment),
     ]
 

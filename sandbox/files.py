@@ -95,6 +95,7 @@ def environment(directory: Path, credentials: Credentials) -> Mapping[str, str]:
         "CLIENT_CERTIFICATE_HEADER": "X-ARR-ClientCert",
         "FRONT_END_SECRET_NAME": "front-end-secret",
         "NUDGES_PER_MINUTE": "3000",  # nobody waits here for the registry budget of a real hub
+        "BATCH_ROWS_PER_MINUTE": "3000",  # nor for DigiCert ONE's
         # App Service's managed identity endpoint: learn.microsoft.com/azure/app-service/overview-managed-identity
         "IDENTITY_ENDPOINT": f"https://localhost:{ports.ENTRA}/msi/token",
         "IDENTITY_HEADER": credentials.identity_header,

@@ -1,8 +1,9 @@
 """The profiles that the function app is given in the sandbox: one for each way to DigiCert ONE and through DPS.
 
-`est` is the default, reached without a label; `rest`, `unwrapped` and `individual` differ from it where they say. The
-times are those of a laptop: what waits for days elsewhere waits for an hour here. `rest` lets a certificate renew
-itself for a week after its end; `unwrapped` lets a device come back whose identity was deleted from its hub.
+`est` is the default, reached without a label; the others differ from it where they say. The times are those of a
+laptop: what waits for days elsewhere waits for an hour here. `rest` lets a certificate renew itself for a week after
+its end; `unwrapped` lets a device come back whose identity was deleted from its hub; `factory` knows nobody but whom a
+manifest has announced, and takes one-time passcodes.
 """
 
 from sandbox import ports
@@ -16,7 +17,7 @@ GENERAL = """\
 [profiles.{name}]
 hubs = ["hub-a", "hub-b"]
 allocation = "hashed"
-unknown_devices = "accept"
+unknown_devices = "{unknown}"
 daily_limit = 1000
 renewal_point = 0.8
 deleted_devices = "{deleted}"
@@ -80,6 +81,7 @@ ca_ids = ["{root_id}", "{ica_id}"]
 DEVICES = """\
 [profiles.{name}.authentication]
 issued_certificate = true
+one_time_passcodes = {once}
 
 [profiles.{name}.authentication.factory_certificate]
 anchors = ["factory-ca.pem"]
@@ -109,6 +111,7 @@ def profiles() -> str:
             profile("rest", GROUP, REST),
             profile("unwrapped", GROUP, EST, host=clientauth, credential=CLIENT_CERTIFICATE, lines="false"),
             profile("individual", INDIVIDUAL, EST, host=platform, credential=PASSCODE),
+            profile("factory", GROUP, EST, host=platform, credential=PASSCODE),
         ]
     )
 
@@ -118,6 +121,8 @@ def profile(name: str, dps: str, upstream: str, *, host: str = "", credential: s
         name=name,
         lines=lines,
         late=7 if name == "rest" else 0,
+        unknown="manifest" if name == "factory" else "accept",
+        once="true" if name == "factory" else "false",
         deleted="ignore" if name == "unwrapped" else "revoke",
         group=ports.DPS_GROUP,
         host=host,

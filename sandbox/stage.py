@@ -11,18 +11,22 @@ from http.client import HTTPConnection
 from sandbox import device, ports, standins
 from sandbox.device import Answer, DeviceError
 from sandbox.supervisor import Sandbox
-from sandbox.timeline import Timeline
+from sandbox.timeline import Entry, Timeline
 
 PATIENCE = 30.0  # for what Birthcert does after it has answered
 
 
 @dataclass
 class Stage:
-    """`step` is the chapter that is being told. A connected device tells from a thread of its own."""
+    """`step` is the chapter that is being told. A connected device tells from a thread of its own.
+
+    `follows` says which entries of the journal are told. Of hundreds of devices at once nobody would read them all.
+    """
 
     sandbox: Sandbox
     timeline: Timeline
     seen: int = 0
+    follows: Callable[[Entry], bool] = lambda _: True
     step: str = "start"
     given_up: bool = False
     turn: threading.RLock = field(default_factory=threading.RLock)
@@ -43,7 +47,7 @@ class Stage:
             entries = self.sandbox.world.journal.since(self.seen)
             if entries:
                 self.seen = entries[-1]["n"]
-            self.timeline.journal(entries)
+            self.timeline.journal([entry for entry in entries if self.follows(entry)])
 
     def require(self, condition: bool, text: str) -> None:
         if not condition:
@@ -78,16 +82,19 @@ class Stage:
 
     def operator(self, path: str, body: object) -> Answer:
         """A write of the operators' API, through the edge."""
+        self.line("operator → Birthcert", f"POST {path} {json.dumps(body)}")
+        answer = self.api("POST", path, json.dumps(body).encode())
+        self.line("Birthcert → operator", f"{answer.status}")
+        self.require(answer.status in {200, 201, 202}, f"{path}: {answer.status} {answer.line()}")
+        return answer
+
+    def api(self, method: str, path: str, body: bytes = b"", media: str = "application/json") -> Answer:
+        """One request to the operators' API, through the edge."""
         headers = {
             "x-functions-key": self.sandbox.credentials.function_key,
-            "content-type": "application/json",
+            "content-type": media,
             "idempotency-key": secrets.token_hex(8),
             "x-caller": "the story",
         }
-        url = f"{standins.APP_URL}{path}"
         context = device.tls_context(self.sandbox.tls_root, None)
-        self.line("operator → Birthcert", f"POST {path} {json.dumps(body)}")
-        answer = device.call(context, "POST", url, headers=headers, body=json.dumps(body).encode())
-        self.line("Birthcert → operator", f"{answer.status}")
-        self.require(answer.status in {200, 202}, f"{path}: {answer.status} {answer.line()}")
-        return answer
+        return device.call(context, method, f"{standins.APP_URL}{path}", headers=headers, body=body)

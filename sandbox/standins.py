@@ -162,6 +162,7 @@ def levers(world: World, stand_ins: StandIns, credentials: Credentials) -> contr
         revoke=revoke,
         renew_any_time=renew_any_time,
         properties_as_text=properties_as_text,
+        shows_certificate=partial(setattr, stand_ins.dps, "reveals_certificate"),
         deployment=deployment,
     )
 

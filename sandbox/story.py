@@ -4,12 +4,8 @@ The device is a client like any other (`device.py`, `connected.py`). What Birthc
 answers, and in the journal of the stand-ins that it spoke to.
 """
 
-import asyncio
 import secrets
-import signal
-import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,17 +13,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives import hashes
 
 from sandbox import connect, device, mint, ports, supervisor
-from sandbox.children import SandboxError
 from sandbox.connected import Connected, serial_of
 from sandbox.device import DeviceError, Identity
 from sandbox.pki import Authority
 from sandbox.stage import Stage
-from sandbox.timeline import Timeline, described, hub_name, short
+from sandbox.timeline import described, hub_name, short
 
 EST_URL = f"{supervisor.EDGE_URL}/.well-known/est"
-CAST = """\
-Birthcert is the function app; the edge is the TLS front that App Service puts before it. Everybody else is a
-stand-in on this machine: DigiCert ONE, DPS, two IoT hubs, Key Vault, Event Grid. Times are local."""
 LATE = 0.85  # of a certificate's lifetime: the profiles want devices to renew at 0.8
 # A device that changes over starts anew. A hub tells of nothing that is over within one of its snapshots.
 RESTART = 1.5
@@ -214,36 +206,7 @@ def sha256(identity: Identity) -> str:
     return identity.leaf.fingerprint(hashes.SHA256()).hex()
 
 
-async def run(app: Path, timeline: Timeline) -> int:
-    """The exit status: 0 when the device got through its whole life."""
-    begin = time.monotonic()
-    task = asyncio.current_task()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: task.cancel() if task is not None else None)
-    async with supervisor.running(app, say=timeline.say) as sandbox:
-        timeline.say(f"The sandbox is up after {time.monotonic() - begin:.1f} s.\n{CAST}")
-        stage = Stage(sandbox, timeline, seen=len(sandbox.world.journal.entries))
-        try:
-            await sandbox.unless_broken(asyncio.to_thread(Story(stage).tell))
-        except asyncio.CancelledError:
-            stage.given_up = True  # the thread that tells it cannot be cancelled
-            raise
-        except DeviceError as error:
-            stage.meanwhile()
-            timeline.failure(f"FAILED in step {stage.step}: {error}")
-            timeline.say(f"The logs are in {sandbox.directory / 'logs'}.")
-            return 1
-    done = "born, provisioned, connected, renewed and never refused, revoked; and the issuing CA rolled."
-    timeline.say(f"\nDone in {time.monotonic() - begin:.1f} s: {done}")
-    return 0
-
-
-def main(app: Path) -> int:
-    timeline = Timeline()
-    try:
-        return asyncio.run(run(app, timeline))
-    except SandboxError as error:
-        print(f"FAILED in step start: {error}", file=sys.stderr)
-        return 1
-    except asyncio.CancelledError:
-        return 130
+def tell(stage: Stage) -> str:
+    """What has happened, in a few words."""
+    Story(stage).tell()
+    return "born, provisioned, connected, renewed and never refused, revoked; and the issuing CA rolled."

@@ -38,6 +38,7 @@ class Stage:
             revoke=self.revoke,
             renew_any_time=self.pulled.append,
             properties_as_text=self.pulled.append,
+            shows_certificate=self.pulled.append,
             deployment=self.pulled.append,
         )
 
@@ -160,8 +161,9 @@ def test_the_ca_is_rolled_and_revokes_behind_the_back_of_the_app() -> None:
         assert (unknown.status, unknown.body) == (400, "no such certificate\n")
         assert (await stage.ask("PUT", "/digicert", {"renew_any_time": True})).status == 200
         assert (await stage.ask("PUT", "/dps", {"properties_as_text": True})).status == 200
+        assert (await stage.ask("PUT", "/dps/webhook", {"shows_certificate": True})).status == 200
         assert (await stage.ask("PUT", "/deployment", {"done": False})).status == 200
-        assert stage.pulled == [("01", "key_compromise"), ("02", "key_compromise"), True, True, False]
+        assert stage.pulled == [("01", "key_compromise"), ("02", "key_compromise"), True, True, True, False]
         assert (await stage.ask("POST", "/digicert/roll", {})).status == 400
 
     play(scenario)

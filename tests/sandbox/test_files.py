@@ -130,7 +130,7 @@ def test_the_profiles_differ_only_where_they_mean_to(folder: Path) -> None:
     content = tomllib.loads((folder / "profiles.toml").read_text())
     profiles = content["profiles"]
     assert content["default_profile"] == "est"
-    assert set(profiles) == {"est", "rest", "unwrapped", "individual"}
+    assert set(profiles) == {"est", "rest", "unwrapped", "individual", "factory"}
 
     def unlike(name: str) -> set[str]:
         return {key for key in profiles["est"] | profiles[name] if profiles["est"].get(key) != profiles[name].get(key)}
@@ -138,6 +138,9 @@ def test_the_profiles_differ_only_where_they_mean_to(folder: Path) -> None:
     assert unlike("rest") == {"upstream", "ca", "renewal"}
     assert unlike("unwrapped") == {"upstream", "base64_lines", "deleted_devices"}
     assert unlike("individual") == {"dps"}
+    assert unlike("factory") == {"unknown_devices", "authentication"}
+    assert profiles["factory"]["unknown_devices"] == "manifest"
+    assert profiles["factory"]["authentication"]["one_time_passcodes"] is True
     assert profiles["individual"]["dps"] == {"mode": "individual"}
     assert profiles["unwrapped"]["upstream"]["client_certificate_secret"] == "digicert-client"
     assert "passcode_secret" not in profiles["unwrapped"]["upstream"]
