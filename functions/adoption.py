@@ -8,8 +8,9 @@ import azure.functions as func
 from functions import api
 from shared import telemetry
 from shared.core import births
+from shared.core.adoption import Seen
 from shared.core.errors import Malformed
-from shared.flows.adopt import Adopted, Seen
+from shared.flows.adopt import Adopted
 from shared.flows.application import Application
 
 JSON_LINES = ("application/jsonl", "application/x-ndjson")

@@ -1,5 +1,6 @@
 """The custom-allocation webhook of DPS: which hub, or no."""
 
+import logging
 from collections.abc import Callable
 
 import azure.functions as func
@@ -39,5 +40,7 @@ async def _answer(app: Application, req: func.HttpRequest, request_id: str) -> f
     allocated = await app.provision.allocate(registration)
     outcome = "Reprovisioned" if allocated.reprovisioned else "Provisioned"
     fields = {"device_id": registration.device_id, "hub": allocated.hub_host, "outcome": outcome}
-    telemetry.event("allocation", {"request_id": request_id, **fields})
+    level = logging.WARNING if allocated.adoption == "NotQueued" else logging.INFO
+    about = {"adoption": allocated.adoption, "cause": allocated.cause}
+    telemetry.event("allocation", {"request_id": request_id, **fields, **about}, level)
     return http.json_response(200, {"iotHubHostName": allocated.hub_host, "initialTwin": allocated.initial_twin})

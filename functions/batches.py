@@ -1,5 +1,6 @@
 """`/api/batches`: a factory's system sends a file of signing requests, and comes back for the certificates."""
 
+import logging
 from collections.abc import Callable
 from typing import Final, get_args
 
@@ -8,8 +9,8 @@ import azure.functions as func
 from functions import api, http
 from shared import telemetry
 from shared.core import batch as rules
-from shared.core import batch_views, ops
-from shared.core.batch import Batch, Deed, Format
+from shared.core import batch_views, births, ops
+from shared.core.batch import Batch, Deed, Format, State
 from shared.core.errors import Malformed, TooLarge
 from shared.flows.application import Application
 
@@ -20,8 +21,7 @@ MEDIA: Final[dict[str, Format]] = {
     "application/zip": "zip",
 }
 DEEDS: Final[tuple[Deed, ...]] = get_args(Deed.__value__)
-# What one answer holds of the results, about; the link in it leads to the rest.
-RESULT_BYTES: Final = 8 * 1024 * 1024
+STATES: Final[tuple[State, ...]] = get_args(State.__value__)
 
 
 def blueprint(application: Callable[[], Application]) -> func.Blueprint:
@@ -45,9 +45,17 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
     async def batch(message: func.QueueMessage) -> None:
         ident = message.get_json()["batch"]
         with telemetry.flow("batch"):
-            done = await application().batching.advance(ident)
+            done = await application().batch_run.go_on(ident)
         fields = {"state": done.state, "row": done.cursor.row, "reason": done.trouble} if done else {}
-        telemetry.event("batch", {"batch": ident, **fields})
+        telemetry.event("batch", {"batch": ident, **fields}, _level(done))
+
+    @made.function_name("batch_wake")
+    @made.timer_trigger(arg_name="timer", schedule="45 */15 * * * *")
+    async def batch_wake(timer: func.TimerRequest) -> None:
+        """Every quarter of an hour: batches whose message was lost, or is poison, go on."""
+        del timer
+        with telemetry.flow("batch"):
+            telemetry.event("batch_wake", {"woken": await application().batch_run.wake()})
 
     return made
 
@@ -55,9 +63,8 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
 async def _create(app: Application, req: func.HttpRequest, record: api.Record) -> func.HttpResponse:
     media, content = api.body(req, *MEDIA)
     if len(content) > app.batching.most_at_once:
-        raise TooLarge(
-            f"the body is over {app.batching.most_at_once} bytes: send an empty one, and put the file in blocks"
-        )
+        most = app.batching.most_at_once
+        raise TooLarge(f"the body is over {most} bytes: send an empty one, and put the file in blocks of at most that")
     key, caller = api.key(req), api.caller(app, req)
     label, comment = batch_views.wanted(req.params)
     profile = app.enroll.profile(label)
@@ -70,8 +77,11 @@ async def _create(app: Application, req: func.HttpRequest, record: api.Record) -
 
 
 async def _every(app: Application, req: func.HttpRequest, record: api.Record) -> func.HttpResponse:
-    del req, record
-    found = sorted([one async for one in app.batching.every()], key=lambda one: one.created, reverse=True)
+    del record
+    state = req.params.get("state")
+    if state not in (None, *STATES) or set(req.params) - {"state", "code"}:
+        raise Malformed(f"the query may hold state, one of {', '.join(STATES)}, and nothing else")
+    found = sorted([one async for one in app.batching.every(state)], key=lambda one: one.created, reverse=True)
     views = [batch_views.view(one, app.enroll.clock()) for one in found[: batch_views.MOST]]
     return api.json_response(200, {"batches": views, "total": len(found)})
 
@@ -83,15 +93,17 @@ async def _one(app: Application, req: func.HttpRequest, record: api.Record) -> f
 async def _results(app: Application, req: func.HttpRequest, record: api.Record) -> func.HttpResponse:
     ident = _id(req, record)
     after = _number(req.params.get("after", "0"), "after")
-    lines, following = await app.batching.results(ident, after, RESULT_BYTES)
+    form = req.params.get("format", "jsonl")
+    if form not in ("jsonl", "zip") or set(req.params) - {"after", "format", "code"}:
+        raise Malformed("the query may hold after and format, which is jsonl or zip, and nothing else")
+    lines, following = await app.batching.results(ident, after, app.batching.part_bytes)
     headers = {"Content-Type": "application/jsonl"}
-    if req.params.get("format") == "zip":
+    if form == "zip":
         chain = await app.enroll.ca_certificates((await app.batching.find(ident)).label)
         lines = await app.batching.aside(lambda: batch_views.zipped(lines, chain))
         headers = {"Content-Type": "application/zip"}
     if following:  # RFC 8288
-        query = f"after={following}" + ("&format=zip" if req.params.get("format") == "zip" else "")
-        headers["Link"] = f'</api/batches/{ident}/results?{query}>; rel="next"'
+        headers["Link"] = f'</api/batches/{ident}/results?after={following}&format={form}>; rel="next"'
     return http.bytes_response(200, lines, headers)
 
 
@@ -105,13 +117,22 @@ async def _block(app: Application, req: func.HttpRequest, record: api.Record) ->
 
 def _changing(deed: Deed) -> api.Serve:
     async def serve(app: Application, req: func.HttpRequest, record: api.Record) -> func.HttpResponse:
-        command = ops.note(api.json_body(req), key=api.key(req), caller=api.caller(app, req))
+        body, key, caller = api.json_body(req), api.key(req), api.caller(app, req)
+        read = births.started(body, key=key, caller=caller) if deed == "start" else None
+        command, size = read or (ops.note(body, key=key, caller=caller), None)
         record |= {"caller": command.caller, "comment": command.comment, "key": command.key}
-        changed = await app.batching.change(_id(req, record), deed)
+        changed = await app.batching.change(_id(req, record), deed, command, size)
         record["state"] = changed.state
         return _shown(app, changed, 200)
 
     return serve
+
+
+def _level(done: Batch | None) -> int:
+    """A batch that waits for somebody is an error in the log, one that waits for something a warning."""
+    if done is None or not done.trouble:
+        return logging.INFO
+    return logging.WARNING if done.state == "running" else logging.ERROR
 
 
 def _id(req: func.HttpRequest, record: api.Record) -> str:

@@ -17,9 +17,10 @@ the Functions host answers 401, and to a method that a route does not have it an
 
 Errors are problem details (RFC 9457). `type` names the kind of problem, `instance` the request, as the log does.
 
-Each write carries an `Idempotency-Key`: the same key with the same body leads to the same action, however often it is
-sent; with another body it is refused with 409. Keys belong to one device or queue, and are kept for ever. After an
-answer of 5xx, or none, send the same again with the same key.
+Writes on devices, queues and batches carry an `Idempotency-Key`: the same key with the same body leads to the same
+action, however often it is sent; with another body it is refused with 409. Keys belong to one device, queue or batch,
+and are kept for ever. Certificates, manifests and imports need none: the same again changes nothing. A one-time
+passcode is a new one each time. After an answer of 5xx, or none, send the same again, with the same key.
 
 Writes are recorded with caller and reason in the log, and those about a device in its lifecycle events. The caller is
 who has signed in, where App Service Authentication is switched on; otherwise the name in `X-Caller`, marked as claimed.
@@ -48,10 +49,14 @@ _CALLER: Final[Schema] = {
 }
 _REFUSALS: Final = {
     "400": "The request breaks its form; the detail says where",
-    "404": "There is no such device or queue",
-    "409": "The state of the device does not permit it, or the key was used for another request",
-    "413": "The body is over 16 KiB",
-    "415": "The body is not application/json",
+    "403": "The profile does not grant it; the detail says why",
+    "404": "There is no such device, queue, label or batch",
+    "409": "The state of things does not permit it, or the key was used for another request",
+    "413": "The body is over its limit, which the detail names",
+    "415": "The body is of another media type than this operation takes",
+    "429": "The device has had its certificates of today, or DigiCert ONE throttles",
+    "502": "DigiCert ONE refused",
+    "504": "DigiCert ONE did not answer in time: send the same again",
     "500": "Our own mistake; the log has the cause under the request id",
     "503": "Something that is needed does not answer, or the settings are wrong; Retry-After says when to ask again",
 }
@@ -89,7 +94,8 @@ def _merged(paths: dict[str, Schema]) -> dict[str, Schema]:
     """With the other births, whose routes may refuse in every way."""
     for path, methods in openapi_births.paths(_DEVICE_ID, _KEY, _CALLER).items():
         for method, operation in methods.items():
-            answers = {**operation["responses"], **_problems("400 404 409 413 415")}
+            more = openapi_births.REFUSALS.get(operation["operationId"], "")
+            answers = {**operation["responses"], **_problems(f"400 404 409 413 415 {more}")}
             paths.setdefault(path, {})[method] = {**operation, "responses": answers}
     return paths
 

@@ -14,6 +14,7 @@ _LABEL: Final[Schema] = {
     "schema": {"type": "string"},
 }
 _BATCH: Final[Schema] = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+_STATE: Final[Schema] = {"name": "state", "in": "query", "schema": enum(*get_args(batch.State.__value__))}
 _TABLE: Final = f"CSV with named columns or JSON Lines, at most {table_rows.MAX_ROWS} rows"
 _OUTCOMES: Final[Schema] = {"type": "object", "additionalProperties": COUNT}
 
@@ -64,6 +65,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
         expires=TIME,
     ),
     "Note": given(comment=_COMMENT),
+    "Start": given(
+        bytes=said({"type": "integer", "minimum": 1}, "The length of the whole file: refused when the blocks differ"),
+        comment=_COMMENT,
+    ),
     "Batch": given(
         "id",
         "state",
@@ -92,6 +97,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
 }
 
 _MEDIA: Final = ("text/csv", "application/jsonl", "application/zip")
+# Which answers an operation may give beside those that all writes do.
+REFUSALS: Final = {"issue": "403 429 502 504"}
 _DEEDS: Final = {
     "start": "The blocks are all there: make them the file, and begin",
     "pause": "Stop after the chunk that is being worked on",
@@ -104,12 +111,15 @@ def paths(device: Schema, key: Schema, caller: Schema) -> dict[str, dict[str, di
     """By path and method, without the problems that every route has."""
     return {
         "/api/certificates": {
-            "post": _post(
-                "issue",
-                "Issue one certificate for a signing request",
-                "CertificateRequest",
-                "IssuedCertificate",
-                caller,
+            "post": _later(
+                _post(
+                    "issue",
+                    "Issue one certificate for a signing request; the same request again gets the same certificate",
+                    "CertificateRequest",
+                    "IssuedCertificate",
+                    caller,
+                ),
+                "DigiCert ONE has not decided yet: send the same again later",
             )
         },
         "/api/certificates/import": {
@@ -145,19 +155,23 @@ def paths(device: Schema, key: Schema, caller: Schema) -> dict[str, dict[str, di
             )
         },
         "/api/batches": {
-            "get": _answer("batches", "The batches, the newest first", "BatchList"),
-            "post": {
-                **_upload(
+            "get": _answer("batches", "The batches, the newest first", "BatchList", _STATE),
+            "post": _later(
+                _upload(
                     "createBatch",
                     "Have a file of signing requests issued: CSV or JSON Lines with `device_id` and `csr`, or a ZIP of "
                     "DEVICE_ID.csr. An empty body makes a batch whose file comes in blocks",
                     _MEDIA,
                     "Batch",
                     _LABEL,
+                    {"name": "comment", "in": "query", "schema": _COMMENT},
                     key,
                     caller,
+                    status="201",
                 ),
-            },
+                "It has begun, or was begun before with the same key and file",
+                "Location",
+            ),
         },
         "/api/batches/{id}": {"get": _answer("batch", "How far a batch has come", "Batch", _BATCH)},
         "/api/batches/{id}/results": {"get": _results()},
@@ -173,7 +187,9 @@ def paths(device: Schema, key: Schema, caller: Schema) -> dict[str, dict[str, di
         },
         **{
             f"/api/batches/{{id}}/{deed}": {
-                "post": _post(f"{deed}Batch", summary, "Note", "Batch", _BATCH, key, caller)
+                "post": _post(
+                    f"{deed}Batch", summary, "Start" if deed == "start" else "Note", "Batch", _BATCH, key, caller
+                )
             }
             for deed, summary in _DEEDS.items()
         },
@@ -198,11 +214,23 @@ def _post(ident: str, summary: str, body: str, schema: str, *parameters: Schema,
     }
 
 
-def _upload(ident: str, summary: str, media: tuple[str, ...], schema: str, *parameters: Schema) -> Schema:
+def _later(operation: Schema, description: str, *headers: str) -> Schema:
+    """The answer of an operation that is not done yet, beside the one that it has."""
+    responses: Any = operation["responses"]
+    (answer,) = responses.values()
+    shown: Schema = {name: {"schema": TEXT} for name in headers}
+    begun = {**answer, "description": description, "headers": {**shown, "Retry-After": {"schema": COUNT}}}
+    return {**operation, "responses": {**responses, "202": begun}}
+
+
+def _upload(
+    ident: str, summary: str, media: tuple[str, ...], schema: str, *parameters: Schema, status: str = "200"
+) -> Schema:
     line, _, rest = summary.partition(": ")
     content: Schema = {one: {"schema": {"type": "string", "format": "binary"}} for one in media}
-    made = {**_answer(ident, line, schema, *parameters), "requestBody": {"required": True, "content": content}}
-    return {**made, "description": rest} if rest else made
+    made = _answer(ident, line, schema, *parameters, status=status)
+    body: Schema = {"required": ident != "createBatch", "content": content}
+    return {**made, **({"description": rest} if rest else {}), "requestBody": body}
 
 
 def _results() -> Schema:

@@ -12,7 +12,7 @@ from azure.data.tables import UpdateMode
 
 from shared.adapters.tables import BATCHES, SYNC, Row, Tables, encoded, refused, translated
 from shared.core import pace
-from shared.core.batch import Batch, Cursor
+from shared.core.batch import Batch, Cursor, Lap, State
 from shared.core.errors import Unavailable
 from shared.flows.ports.batches import KeptBatch
 from shared.flows.ports.clock import Clock
@@ -59,9 +59,16 @@ class TableBatches:
             raise refused(error) from error
         return KeptBatch(batch, made["etag"])
 
-    async def every(self) -> AsyncIterator[Batch]:
-        async for row in self.tables.scan(BATCHES, _PARTITION):
-            yield _batch(row)
+    async def every(self, state: State | None = None) -> AsyncIterator[Batch]:
+        """The store itself leaves out what is in another state."""
+        wanted, parameters = "PartitionKey eq @partition", {"partition": _PARTITION}
+        if state is not None:
+            wanted, parameters = f"{wanted} and State eq @state", {**parameters, "state": state}
+        try:
+            async for row in (await self.tables.table(BATCHES)).query_entities(wanted, parameters=parameters):
+                yield _batch(row)
+        except AzureError as error:
+            raise translated(error) from error
 
 
 @dataclass(frozen=True)
@@ -101,17 +108,21 @@ class TablePace:
 
 
 def _row(batch: Batch) -> Row:
-    """What is asked for by its id alone is one JSON text."""
-    document = asdict(batch)
-    for name in ("created", "begun", "changed"):
-        document[name] = document[name].isoformat() if document[name] else None
-    return {"PartitionKey": _PARTITION, "RowKey": encoded(batch.id), "Batch": json.dumps(document)}
+    """What is asked for by its id alone is one JSON text; `State` is for the search."""
+    text = json.dumps(asdict(batch), default=datetime.isoformat)
+    return {"PartitionKey": _PARTITION, "RowKey": encoded(batch.id), "State": batch.state, "Batch": text}
 
 
 def _batch(row: "TableEntity") -> Batch:
     document: dict[str, Any] = json.loads(row["Batch"])
-    for name in ("created", "begun", "changed"):
-        document[name] = datetime.fromisoformat(document[name]) if document[name] else None
+    for name in ("created", "begun", "changed", "held_until", "due"):
+        document[name] = _time(document[name])
     document["columns"] = tuple(document["columns"])
     document["cursor"] = Cursor(**document["cursor"])
+    if lap := document["lap"]:
+        document["lap"] = Lap(datetime.fromisoformat(lap["at"]), lap["row"], lap["share"])
     return Batch(**document)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

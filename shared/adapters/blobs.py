@@ -1,8 +1,9 @@
 """The files of batches in Azure Blob Storage, in one container: block blobs, written whole or block by block."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Sequence
+import errno
+import io
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final
@@ -14,15 +15,18 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceNotFoundError,
 )
-from azure.storage.blob import BlobBlock
+from azure.storage.blob import BlobBlock, BlockState
 
 from shared.core.errors import Conflict, Misconfigured, NotFound, Unavailable
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 CONTAINER: Final = "batches"
 _AT_ONCE: Final = 4 * 1024 * 1024
+# Beyond this aiohttp warns.
+_IN_ONE_GO: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,13 @@ class Blobs:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def write(self, name: str, content: bytes) -> None:
-        """Larger content goes in blocks, which the SDK commits at the end."""
+        """Large content goes in blocks, as streams: aiohttp sends bytes in one go, while nothing else runs."""
+        if len(content) > _IN_ONE_GO:
+            parts = range(0, len(content), _AT_ONCE)
+            for number, begin in enumerate(parts, 1):
+                await self.stage(name, number, content[begin : begin + _AT_ONCE])
+            await self.commit(name, len(parts))
+            return
         try:
             await (await self._blob(name)).upload_blob(content, overwrite=True)
         except AzureError as error:
@@ -42,16 +52,15 @@ class Blobs:
 
     async def stage(self, name: str, number: int, content: bytes) -> None:
         try:
-            await (await self._blob(name)).stage_block(_block(number), content)
+            await (await self._blob(name)).stage_block(_block(number), io.BytesIO(content), length=len(content))
         except AzureError as error:
             raise _translated(error) from error
 
-    async def commit(self, name: str, blocks: int) -> int:
-        """A list that names a block which is not there is refused as a whole (InvalidBlockList)."""
-        blob = await self._blob(name)
+    async def commit(self, name: str, blocks: int) -> None:
+        """Of each block the latest: one that waits, or the one that is part of the blob already."""
         try:
-            await blob.commit_block_list([BlobBlock(_block(number)) for number in range(1, blocks + 1)])
-            return int((await blob.get_blob_properties()).size)
+            wanted = [BlobBlock(_block(number), BlockState.LATEST) for number in range(1, blocks + 1)]
+            await (await self._blob(name)).commit_block_list(wanted)
         except HttpResponseError as error:
             if getattr(error, "error_code", "") == "InvalidBlockList":  # the Storage SDK sets it on azure-core's error
                 raise Conflict("blocks of the file are missing") from error
@@ -59,14 +68,14 @@ class Blobs:
         except AzureError as error:
             raise _translated(error) from error
 
-    async def staged(self, name: str) -> Sequence[int]:
+    async def blocks(self, name: str) -> Mapping[int, int]:
         try:
-            _, waiting = await (await self._blob(name)).get_block_list("all")
+            made, waiting = await (await self._blob(name)).get_block_list("all")
         except ResourceNotFoundError:
-            return ()
+            return {}
         except AzureError as error:
             raise _translated(error) from error
-        return sorted(int(str(block.id)) for block in waiting)
+        return {int(str(block.id)): int(block.size or 0) for block in (*made, *waiting)}
 
     async def read(self, name: str, offset: int, length: int) -> bytes:
         """Of an offset beyond the end nothing: the service says 416 to it."""
@@ -82,13 +91,12 @@ class Blobs:
 
     @asynccontextmanager
     async def opened(self, name: str) -> AsyncIterator[IO[bytes]]:
-        """On the disk of the instance, without a name, and gone when it is closed."""
-        with tempfile.TemporaryFile() as file:
-            offset = 0
-            while part := await self.read(name, offset, _AT_ONCE):
-                await asyncio.to_thread(file.write, part)
-                offset += len(part)
-            file.seek(0)
+        """No copy is made: an instance has less disk than the largest file may have bytes."""
+        try:
+            size = (await (await self._blob(name)).get_blob_properties()).size
+        except AzureError as error:
+            raise _translated(error) from error
+        with io.BufferedReader(_Ranges(self, name, size, asyncio.get_running_loop()), _AT_ONCE) as file:
             yield file
 
     async def _blob(self, name: str) -> "BlobClient":
@@ -100,6 +108,36 @@ class Blobs:
                         await self.service.create_container(CONTAINER)
                     self._made.append(True)
         return self.service.get_blob_client(CONTAINER, name)
+
+
+class _Ranges(io.RawIOBase):
+    """A blob as a file, read range by range. It waits for the event loop, and so must not be read on it."""
+
+    def __init__(self, blobs: Blobs, name: str, size: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._blobs, self._name, self._size, self._loop = blobs, name, size, loop
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        begin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if begin + offset < 0:
+            raise OSError(errno.EINVAL, "before the beginning of the file")
+        self._at = begin + offset
+        return self._at
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        reading = self._blobs.read(self._name, self._at, len(view))
+        part = asyncio.run_coroutine_threadsafe(reading, self._loop).result()
+        view[: len(part)] = part
+        self._at += len(part)
+        return len(part)
 
 
 def _block(number: int) -> str:

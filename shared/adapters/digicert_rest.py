@@ -31,7 +31,8 @@ class Certificates:
 
     async def find(self, request: SigningRequest) -> Answer | None:
         """The newest certificate that holds the request's public key, among those of the same common name."""
-        answers = await self._listed(request.common_name, enrollment_profile_id=self.enrollment_profile_id)
+        profile = self.enrollment_profile_id
+        answers = await self._listed(request.common_name, "ISSUED", enrollment_profile_id=profile)
         fitting = [one for one in answers if certificate(one.certificates[0]).spki_sha256 == request.spki_sha256]
         # The order of the list is not documented.
         return max(fitting, key=lambda one: one.certificates[0].not_valid_before_utc, default=None)
@@ -41,10 +42,14 @@ class Certificates:
 
         A profile of DigiCert ONE serves one protocol, so what came by another one stands under another profile.
         """
-        return await self._listed(common_name)
+        return await self._listed(common_name, "ISSUED")
 
-    async def _listed(self, common_name: str, **filters: str) -> tuple[Answer, ...]:
-        query = httpx.QueryParams(common_name=common_name, status="ISSUED", limit=str(_MOST_RECORDS), **filters)
+    async def revoked(self, common_name: str) -> tuple[Answer, ...]:
+        """The revoked ones of that common name, those on hold among them (unsure), of every enrollment profile."""
+        return await self._listed(common_name, "REVOKED")
+
+    async def _listed(self, common_name: str, status: str, **filters: str) -> tuple[Answer, ...]:
+        query = httpx.QueryParams(common_name=common_name, status=status, limit=str(_MOST_RECORDS), **filters)
         found = await self._get(f"{self.url}/iot/api/v1/certificate/?{query}")
         records = found.get("records") if isinstance(found, Mapping) else None
         answers = [await self._answer(record) for record in records or []]

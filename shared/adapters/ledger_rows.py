@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from shared.adapters.tables import Row, encoded
 from shared.core.certificate import Certificate
-from shared.core.fleet import Block, Claim, Device, Expected, Failure, LedgerCertificate
+from shared.core.fleet import BatchRow, Block, Claim, Device, Expected, Failure, LedgerCertificate
 from shared.core.identity import DeviceId, registration_key
 from shared.core.lifecycle import LifecycleEvent
 from shared.core.passcode import OneTimePasscode
@@ -125,7 +125,7 @@ def certificate_row(owner: DeviceId, kept: LedgerCertificate) -> Row:
         "Source": kept.source,
         "DigicertId": kept.digicert_id,
         "Status": kept.status,
-        "Batch": kept.batch,
+        "Batch": f"{kept.batch.batch}/{kept.batch.row}" if kept.batch else "",
     }
 
 
@@ -146,8 +146,13 @@ def certificate(row: Mapping[str, Any]) -> LedgerCertificate:
         source=row["Source"],
         digicert_id=row["DigicertId"],
         status=row["Status"],
-        batch=row.get("Batch", ""),
+        batch=_batch_row(row.get("Batch", "")),
     )
+
+
+def _batch_row(text: str) -> BatchRow | None:
+    batch, _, row = text.rpartition("/")
+    return BatchRow(batch, int(row)) if batch else None
 
 
 def claim_row(owner: DeviceId, claim: Claim) -> Row:

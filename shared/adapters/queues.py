@@ -7,7 +7,7 @@
 | `saga`    | `{"deviceId": "dev-1"}`                                       | `Revoke.advance(device)`                |
 | `publish` | `{"deviceId": "dev-1"}`                                       | `Announce.flush(device)`                |
 | `adopt`   | `{"label", "commonName", "thumbprint", "hub", "certificate"}` | `Adopt.look_up(seen)`                   |
-| `batch`   | `{"batch": "b-4a…"}`                                          | `Batching.advance(batch)`               |
+| `batch`   | `{"batch": "b-4a…"}`                                          | `BatchRun.go_on(batch)`                 |
 
 `serial` is lower-case hex, `day` the partition of the `due` index that the certificate stands in. A message never
 expires: the queue's own limit of seven days would lose work in a long outage. A message may come twice, late, or when
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Final
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import TextBase64EncodePolicy
 
+from shared.core.adoption import Seen
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
 from shared.flows.ports.index import Due
@@ -70,9 +71,9 @@ class StorageQueues:
     async def batch(self, ident: str, delay: int = 0) -> None:
         await self._send(BATCH, {"batch": ident}, delay)
 
-    async def adopt(self, label: str, common_name: str, thumbprint: str, certificate: bytes, hub: str) -> None:
-        seen = {"label": label, "commonName": common_name, "thumbprint": thumbprint, "hub": hub}
-        await self._send(ADOPT, {**seen, "certificate": base64.b64encode(certificate).decode()}, 0)
+    async def adopt(self, seen: Seen, delay: int = 0) -> None:
+        told = {"label": seen.label, "commonName": seen.common_name, "thumbprint": seen.thumbprint, "hub": seen.hub}
+        await self._send(ADOPT, {**told, "certificate": base64.b64encode(seen.certificate).decode()}, delay)
 
     def _client(self, queue: str) -> "QueueClient":
         """The encoding is given here, because the service's client takes it and forgets it."""

@@ -6,15 +6,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, Final, Literal, assert_never
 
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.core.errors import Forbidden, Malformed
 from shared.core.fleet import Block, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId, device_id, registration_key
 from shared.core.profile import Profile
+
+# A queue message holds 64 KB, and the certificate stands in it in base64 twice. DigiCert ONE has a larger one as well.
+_MOST_DER: Final = 16 * 1024
+
+# Where a presented certificate that the ledger does not know is looked up: empty when there is none, "Queued", or
+# nowhere yet, because the queue did not take it.
+type Adoption = Literal["", "Queued", "NotQueued"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class Registration:
     """What DPS says when it asks for a hub. Hubs are host names.
 
     `current_hub` comes only when the device registers again: it tells that from a first provisioning. `thumbprint` is
-    the presented certificate's SHA-256, empty when DPS does not show it.
+    the presented certificate's SHA-256, empty when DPS does not show it; `certificate` its DER, empty when DPS shows no
+    more than the thumbprint.
     """
 
     device_id: DeviceId
@@ -30,15 +38,18 @@ class Registration:
     linked_hubs: tuple[str, ...]
     thumbprint: str = ""
     current_hub: str = ""
+    certificate: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """The answer to DPS. `initial_twin` acts on a new identity only."""
+    """The answer to DPS. `initial_twin` acts on a new identity only. `cause` says why the queue failed, for the log."""
 
     hub_host: str
     initial_twin: Mapping[str, object] = field(default_factory=dict)
     reprovisioned: bool = False
+    adoption: Adoption = ""
+    cause: str = ""
 
 
 def parse_registration(body: bytes) -> Registration:
@@ -48,12 +59,14 @@ def parse_registration(body: bytes) -> Registration:
         context = document["deviceRuntimeContext"]
         # Microsoft's page spells currentIotHubHostName in two ways, so keys are read without regard to case.
         spelled = {key.lower(): value for key, value in context.items()}
+        thumbprint, certificate = _presented(context.get("x509"))
         return Registration(
             device_id=device_id(context["registrationId"]),
             enrollment_group=str((document.get("enrollmentGroup") or {}).get("enrollmentGroupId") or ""),
             linked_hubs=_host_names(document["linkedHubs"]),
-            thumbprint=_thumbprint(context.get("x509")),
+            thumbprint=thumbprint,
             current_hub=str(spelled.get("currentiothubhostname") or ""),
+            certificate=certificate,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Malformed("this is no allocation request of DPS", cause=repr(error)) from error
@@ -65,21 +78,29 @@ def _host_names(hubs: object) -> tuple[str, ...]:
     return tuple(hubs)
 
 
-def _thumbprint(device: object) -> str:
-    """The presented certificate's SHA-256 thumbprint, lower case, or an empty string.
+def _presented(device: object) -> tuple[str, bytes]:
+    """The presented certificate's SHA-256 thumbprint, lower case, and its DER; empty where they are not told.
 
     Microsoft documents the field but not its members: the shape of its .NET type is tried, all else is "not told".
     """
+    thumbprint, der = "", b""
     match device:
-        case {"clientCertificates": {"primary": {"info": {"sha256Thumbprint": str(thumbprint)}}}}:
-            return thumbprint.lower()
+        case {"clientCertificates": {"primary": {"info": {"sha256Thumbprint": str(told)}}}}:
+            thumbprint = told.lower()
+    match device:
         case {"clientCertificates": {"primary": {"certificate": str(pem)}}}:
-            try:
-                return x509.load_pem_x509_certificate(pem.encode()).fingerprint(SHA256()).hex()
-            except (ValueError, x509.InvalidVersion):  # the latter is no ValueError
-                return ""
-        case _:
-            return ""
+            der = _der(pem)
+    found = hashlib.sha256(der).hexdigest() if der else thumbprint
+    if thumbprint not in ("", found) or len(der) > _MOST_DER:
+        der = b""
+    return thumbprint or found, der
+
+
+def _der(pem: str) -> bytes:
+    try:
+        return x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
+    except (ValueError, x509.InvalidVersion):  # the latter is no ValueError
+        return b""
 
 
 def choose(profile: Profile, device: DeviceId, hubs: Mapping[str, str], current: str) -> str:

@@ -6,6 +6,8 @@ through again, in another round, until each row has ended.
 """
 
 import hashlib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -21,6 +23,11 @@ type Deed = Literal["start", "pause", "resume", "cancel"]
 OUTCOMES: Final[tuple[RowOutcome, ...]] = ("issued", "already issued", "pending", "refused")
 # How long DigiCert ONE may take to approve: what is pending then ends as refused.
 APPROVAL: Final = timedelta(days=30)
+NEXT_ROUND: Final = timedelta(hours=1)
+# Longer than one run of a function may take (host.json), so that only a run that died leaves a hold behind.
+HOLD: Final = timedelta(minutes=6)
+# How long nothing may happen to a running batch after its time before somebody looks for it.
+FORGOTTEN: Final = timedelta(minutes=15)
 _MAY: Final[dict[Deed, dict[State, State]]] = {
     "start": {"uploading": "running"},
     "pause": {"running": "paused"},
@@ -40,12 +47,25 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
+class Lap:
+    """Where the batch stood when it last began to run: by what has come since, its end is estimated."""
+
+    at: datetime
+    row: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """`columns` are the names in the header of a CSV file, which is `header` bytes long; `size` is that of the file.
 
+    `digest` is that of the content where it came with the first request, and part of the blob's name: two requests that
+    come at once with one key and two files do not spoil each other's.
+
     `rows` is the number of rows where it is known beforehand (ZIP), else 0; `chunks` that of the first round's chunks.
     `counts` are those of the current round. `trouble` says what keeps the batch from going on, or why it ended, `tries`
-    how often that has been so at this chunk.
+    how often that has been so at this chunk. `held_until` says until when somebody is at the next chunk, `due` from
+    when on it is to be done.
     """
 
     id: str
@@ -69,6 +89,9 @@ class Batch:
     changed: datetime | None = None
     trouble: str = ""
     tries: int = 0
+    lap: Lap | None = None
+    held_until: datetime | None = None
+    due: datetime | None = None
 
     @property
     def source(self) -> str:
@@ -78,7 +101,7 @@ class Batch:
     @property
     def input(self) -> str:
         """The name of the blob that was uploaded."""
-        return f"{self.id}/input.{self.format}"
+        return f"{self.id}/input{'-' if self.digest else ''}{self.digest[:16]}.{self.format}"
 
 
 def batch_id(key: str) -> str:
@@ -103,19 +126,61 @@ def after(batch: Batch, deed: Deed, now: datetime) -> Batch:
         return batch
     if batch.state not in _MAY[deed]:
         raise Conflict(f"the batch is {batch.state}: there is nothing to {deed}")
-    begun = now if wanted == "running" and batch.begun is None else batch.begun
-    return replace(batch, state=wanted, begun=begun, changed=now, trouble="")
+    changed = replace(batch, state=wanted, changed=now, trouble="", tries=0)
+    if wanted != "running":
+        return changed
+    lap = Lap(now, batch.cursor.row, share(batch))
+    return replace(changed, begun=batch.begun or now, lap=lap, due=now)
 
 
-def advanced(batch: Batch, to: Cursor, counts: dict[RowOutcome, int], now: datetime) -> Batch:
+def wait(batch: Batch, now: datetime) -> int:
+    """The seconds until the next chunk may be begun, 0 when that is now."""
+    until = max(batch.due or now, batch.held_until or now)
+    return math.ceil((until - now).total_seconds()) if until > now else 0
+
+
+def held(batch: Batch, now: datetime) -> Batch:
+    """The batch while we are at its next chunk."""
+    return replace(batch, held_until=now + HOLD)
+
+
+def let_go(batch: Batch, due: datetime) -> Batch:
+    """The batch after we were at it."""
+    return replace(batch, held_until=None, due=due)
+
+
+def advanced(batch: Batch, to: Cursor, counts: Mapping[RowOutcome, int], now: datetime) -> Batch:
     """The batch after a chunk."""
     total = {one: batch.counts.get(one, 0) + counts.get(one, 0) for one in OUTCOMES}
-    return replace(batch, cursor=to, counts=total, changed=now, trouble="", tries=0)
+    return replace(let_go(batch, now), cursor=to, counts=total, changed=now, trouble="", tries=0)
 
 
-def hindered(batch: Batch, text: str) -> Batch:
+def hindered(batch: Batch, text: str, retry_after: int, now: datetime) -> Batch:
     """The batch after a try that came to nothing."""
-    return replace(batch, trouble=text, tries=batch.tries + 1)
+    due = now + timedelta(seconds=delay(batch.tries, retry_after))
+    return replace(let_go(batch, due), trouble=text, tries=batch.tries + 1)
+
+
+def stopped(batch: Batch, state: Literal["paused", "failed"], text: str, now: datetime) -> Batch:
+    """The batch that cannot go on: until an operator resumes it, or never."""
+    return replace(let_go(batch, now), state=state, changed=now, trouble=text)
+
+
+def joined(there: Batch, after: Batch, held_until: datetime | None) -> Batch | None:
+    """What we have done, and what an operator has done meanwhile; None when the chunk is no longer ours.
+
+    What was asked for is written down in any case. Paused or cancelled goes before "go on", and nothing before the end.
+    """
+    if there.held_until != held_until:
+        return None
+    ended = after.state in ("done", "failed") or (after.state == "paused" and there.state == "running")
+    return replace(after, state=after.state if ended else there.state, lap=there.lap)
+
+
+def is_forgotten(batch: Batch, now: datetime) -> bool:
+    """Whether it runs and nothing moves it: the message that should have is lost, or is poison."""
+    expected = max(one for one in (batch.created, batch.due, batch.held_until) if one)
+    return batch.state == "running" and now - expected > FORGOTTEN
 
 
 def delay(tries: int, retry_after: int) -> int:
@@ -140,13 +205,17 @@ def last_chunk(batch: Batch) -> int:
 
 def ended(batch: Batch, now: datetime) -> Batch:
     """The batch at the end of the file: done, or at the beginning of another round for what is pending."""
+    batch = replace(batch, changed=now, trouble="", tries=0)
     if not batch.counts.get("pending"):
-        return replace(batch, state="done", changed=now, trouble="")
-    if now - batch.created > APPROVAL:
-        text = f"{batch.counts['pending']} rows were not approved within {APPROVAL.days} days"
-        return replace(batch, state="failed", changed=now, trouble=text)
+        return replace(let_go(batch, now), state="done")
     again = Cursor(offset=batch.header)
-    return replace(batch, round=batch.round + 1, chunks=last_chunk(batch), cursor=again, counts={}, changed=now)
+    later = let_go(batch, now + NEXT_ROUND)
+    return replace(later, round=batch.round + 1, chunks=last_chunk(batch), cursor=again, counts={})
+
+
+def is_late(batch: Batch, now: datetime) -> bool:
+    """Whether what is pending will never be anything else."""
+    return now - batch.created > APPROVAL
 
 
 def share(batch: Batch) -> float:
@@ -159,15 +228,18 @@ def share(batch: Batch) -> float:
 
 
 def rate(batch: Batch) -> float:
-    """Rows a minute, over the whole of the current round's time; 0 while nothing is known."""
-    if batch.begun is None or batch.changed is None or batch.changed <= batch.begun or batch.round > 1:
+    """Rows a minute since the batch last began to run; 0 while nothing is known."""
+    if batch.lap is None or batch.changed is None or batch.changed <= batch.lap.at or batch.round > 1:
         return 0.0
-    return batch.cursor.row / ((batch.changed - batch.begun).total_seconds() / 60)
+    return max(0, batch.cursor.row - batch.lap.row) / ((batch.changed - batch.lap.at).total_seconds() / 60)
 
 
 def expected_end(batch: Batch, now: datetime) -> datetime | None:
     """When the batch will be done if it goes on as it has; None when nothing tells."""
-    done = share(batch)
-    if batch.state != "running" or batch.begun is None or not 0 < done < 1 or batch.round > 1:
+    if batch.state != "running" or batch.lap is None or batch.changed is None or batch.round > 1:
         return None
-    return now + (now - batch.begun) * ((1 - done) / done)
+    done = share(batch)
+    progress = done - batch.lap.share
+    if progress <= 0:
+        return None
+    return max(now, batch.changed + (batch.changed - batch.lap.at) * ((1 - done) / progress))

@@ -7,7 +7,7 @@ thousand spoils nothing but itself.
 import csv
 import io
 import json
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,9 @@ DEVICE_ID: Final = "device_id"
 CSR: Final = "csr"
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_BLANK: Final = re.compile(rb"\s*")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/=\s]*")
+_BROKEN_QUOTES: Final = "the row is not CSV (RFC 4180): look at its quotes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +69,25 @@ def read(data: bytes, columns: tuple[str, ...], *, before: int, most: int, final
     yet is left for the next piece, which has to begin with it.
     """
     rows: list[Row] = []
-    position = 0
+    position = _past_blank(data, len(_BOM) if before == 0 and data.startswith(_BOM) else 0)
     while len(rows) < most and position < len(data):
         end = _end(data, position, quoted=bool(columns), final=final)
         if end is None:
             break
-        record = data[position:end].removeprefix(_BOM) if before + len(rows) == 0 else data[position:end]
-        position = end
-        if record.strip():
-            number = before + len(rows) + 1
-            rows.append(_csv_row(number, record, columns) if columns else _json_row(number, record))
+        number, record = before + len(rows) + 1, data[position:end]
+        row = _csv_row(number, record, columns) if columns else _json_row(number, record)
+        if row is None:
+            end = data.find(b"\n", position) + 1
+            row = Row(number, problem=_BROKEN_QUOTES)
+        rows.append(row)
+        position = _past_blank(data, end)
     return Piece(tuple(rows), position)
+
+
+def _past_blank(data: bytes, position: int) -> int:
+    """Where the next line begins that is not empty: a file of empty lines alone costs no more than its bytes."""
+    found = _BLANK.match(data, position)
+    return found.end() if found else position
 
 
 def _end(data: bytes, start: int, *, quoted: bool, final: bool) -> int | None:
@@ -86,8 +97,12 @@ def _end(data: bytes, start: int, *, quoted: bool, final: bool) -> int | None:
     for itself: what comes after it may be sound.
     """
     first = newline = data.find(b"\n", start)
-    while quoted and newline != -1 and data.count(b'"', start, newline) % 2 and newline - start <= MAX_ROW:
-        newline = data.find(b"\n", newline + 1)
+    counted, quotes = start, 0
+    while quoted and newline != -1 and newline - start <= MAX_ROW:
+        quotes += data.count(b'"', counted, newline)
+        if quotes % 2 == 0:
+            break
+        counted, newline = newline, data.find(b"\n", newline + 1)
     if newline != -1 and newline - start <= MAX_ROW:
         return newline + 1
     if newline == -1 and not final and len(data) - start <= MAX_ROW:
@@ -97,18 +112,27 @@ def _end(data: bytes, start: int, *, quoted: bool, final: bool) -> int | None:
     return len(data) if final else None if len(data) - start <= MAX_ROW else len(data)
 
 
-def _csv_row(number: int, record: bytes, columns: tuple[str, ...]) -> Row:
+def _csv_row(number: int, record: bytes, columns: tuple[str, ...]) -> Row | None:
+    """The row; None for several lines that are none, because two of them have a quote too many."""
+    is_long = b"\n" in record.rstrip()
     try:
-        fields = list(_fields(record))
+        fields = _fields(record)
     except Malformed as error:
-        return Row(number, problem=error.public)
+        return None if is_long else Row(number, problem=error.public)
+    ours = [fields[columns.index(name)] for name in (DEVICE_ID, CSR)] if len(fields) == len(columns) else fields
+    if is_long and not all(_is_request(one.strip()) for one in ours if "\n" in one.strip()):
+        return None
     if len(fields) != len(columns):
         return Row(number, problem=f"the row has {len(fields)} columns; the first line names {len(columns)}")
-    named = dict(zip(columns, fields, strict=True))
-    return _row(number, named[DEVICE_ID], named[CSR])
+    return _row(number, *ours)
 
 
-def _fields(record: bytes) -> Iterator[str]:
+def _is_request(text: str) -> bool:
+    """What may stand in a column over several lines: one request in PEM, or base64. A comma is in neither."""
+    return "," not in text if text.startswith("-----BEGIN") else _BASE64.fullmatch(text) is not None
+
+
+def _fields(record: bytes) -> list[str]:
     """The columns of one CSV record. Raises Malformed."""
     if len(record) > MAX_ROW:
         raise Malformed(f"the row is over {MAX_ROW} bytes")
@@ -117,8 +141,8 @@ def _fields(record: bytes) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise Malformed("the row is not in UTF-8") from error
     except csv.Error as error:
-        raise Malformed("the row is not CSV (RFC 4180): look at its quotes") from error
-    return iter(parsed[0] if parsed else [])
+        raise Malformed(_BROKEN_QUOTES) from error
+    return parsed[0] if parsed else []
 
 
 def _json_row(number: int, record: bytes) -> Row:

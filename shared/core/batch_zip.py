@@ -4,7 +4,9 @@ Nothing is unpacked by its name, and nothing is read further than a signing requ
 """
 
 import base64
+import io
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,27 +16,63 @@ from shared.core.batch_rows import Row
 from shared.core.csr import MAX_BODY
 from shared.core.errors import Malformed, TooLarge
 
-MAX_ENTRIES: Final = 2_000_000
+MAX_ENTRIES: Final = 250_000
+# The directory at the end is read whole, and each entry takes half a kilobyte of memory afterwards.
+MAX_DIRECTORY: Final = 24 * 1024 * 1024
+_TOO_MANY: Final = f"the ZIP archive holds over {MAX_ENTRIES} files: split it, or send CSV or JSON Lines"
 _ENDINGS: Final = (".csr", ".pem", ".der", ".p10", ".req")
 # What archives of macOS and Windows hold beside the files themselves.
 _NOISE: Final = ("__MACOSX/", ".DS_Store", "Thumbs.db")
+_PACKED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# All that `zipfile` raises over damage; the struct module's where a header is cut off.
+_DAMAGE: Final = (
+    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, OSError, ValueError, RuntimeError,
+)  # fmt: skip
 
 
-def opened(file: IO[bytes], most: int = MAX_ENTRIES) -> zipfile.ZipFile:
+def opened(file: IO[bytes]) -> zipfile.ZipFile:
     """The archive. Raises Malformed, TooLarge."""
     try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, NotImplementedError, OSError) as error:
+        archive = zipfile.ZipFile(_Bounded(file))
+    except UnicodeDecodeError as error:
+        raise Malformed("the name of a file in the ZIP archive is not in the encoding that it states") from error
+    except _DAMAGE as error:
         raise Malformed("the file is no ZIP archive, or its end is missing: send it again") from error
-    if len(archive.infolist()) > most:
-        raise TooLarge(f"the ZIP archive holds over {most} files: split it")
+    if len(archive.filelist) > MAX_ENTRIES:
+        raise TooLarge(_TOO_MANY)
     return archive
 
 
+class _Bounded(io.BufferedIOBase):
+    """The file, of which nobody reads more at once than a directory can be long. Raises TooLarge.
+
+    `zipfile` reads the directory in one go, before it counts, and as long as the archive says that it is.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = MAX_DIRECTORY if size is None or size < 0 else size
+        if wanted > MAX_DIRECTORY:
+            raise TooLarge(_TOO_MANY)
+        return self._file.read(wanted)
+
+
 def rows(archive: zipfile.ZipFile) -> Iterator[Row]:
-    """One row for each file. Slow: it reads and inflates."""
+    """One row for each file, in the order in which they lie in the archive. Slow: it reads and inflates."""
     number = 0
-    for entry in archive.infolist():
+    for entry in sorted(archive.filelist, key=lambda one: one.header_offset):
         if entry.is_dir() or entry.filename.startswith(_NOISE[0]) or entry.filename.endswith(_NOISE[1:]):
             continue
         number += 1
@@ -63,12 +101,14 @@ def _device_id(name: str) -> str | None:
 def _row(number: int, device_id: str, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Row:
     if entry.flag_bits & 0x1:
         return Row(number, device_id, problem="the file is encrypted")
+    if entry.compress_type not in _PACKED:
+        return Row(number, device_id, problem="the file is packed in a way that is not read here: use deflate")
     try:
         with archive.open(entry) as file:
             # The length that the archive states is not to be believed: a bomb states a small one.
             content = file.read(MAX_BODY + 1)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError):
-        return Row(number, device_id, problem="the file is damaged, or packed in a way that is not read here")
+    except _DAMAGE:
+        return Row(number, device_id, problem="the file is damaged")
     if len(content) > MAX_BODY:
         return Row(number, device_id, problem=f"the file is over {MAX_BODY} bytes")
     text = content.decode("ascii", errors="replace") if b"-----BEGIN" in content else _base64(content)

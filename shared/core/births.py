@@ -1,6 +1,5 @@
 """What operators and factories send to have devices born in other ways than EST, and how the answers look."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +11,7 @@ from shared.core import csr, ops, table_rows
 from shared.core.csr import SigningRequest
 from shared.core.errors import Malformed, TooLarge
 from shared.core.identity import DeviceId, device_id
+from shared.core.ops import Command
 from shared.core.policy import requested_device
 from shared.core.principal import Operator
 from shared.core.profile import Label
@@ -19,7 +19,8 @@ from shared.core.table_rows import TableRow
 
 MAX_VALID_HOURS: Final = 90 * 24
 _USUAL_VALID_HOURS: Final = 72
-_PEM: Final = re.compile("-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
+_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+_END: Final = "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,15 @@ def passcode(body: bytes) -> WantedPasscode:
     return WantedPasscode(ops.text(given, "label"), timedelta(hours=hours), ops.comment(given))
 
 
+def started(body: bytes, *, key: str, caller: str) -> tuple[Command, int | None]:
+    """The body of POST /api/batches/{id}/start, with the length that the file should have. Raises Malformed."""
+    given = ops.fields(body, ("bytes", "comment"))
+    size = given.get("bytes")
+    if size is not None and (type(size) is not int or size < 1):
+        raise Malformed('"bytes" must be the length of the whole file, a whole number')
+    return Command(key, caller, ops.comment(given)), size
+
+
 def label(parameters: Mapping[str, str]) -> Label:
     """The label in the query, or an empty string. Raises Malformed."""
     if set(parameters) - {"label", "code"}:
@@ -88,12 +98,19 @@ def imported(content: bytes, *, is_pem: bool) -> list[TableRow]:
         return table_rows.read(content, is_csv=False, required=("certificate",), optional=())
     if len(content) > table_rows.MAX_BYTES:
         raise TooLarge(f"the body is over {table_rows.MAX_BYTES} bytes: send it in parts")
-    found = _PEM.findall(content.decode("ascii", errors="replace"))
+    found = content.decode("ascii", errors="replace").split(_BEGIN)[1:]
     if not found:
         raise Malformed("the body holds no PEM certificate")
     if len(found) > table_rows.MAX_ROWS:
         raise TooLarge(f"the body has over {table_rows.MAX_ROWS} certificates: send it in parts")
-    return [TableRow(number, {"certificate": one}) for number, one in enumerate(found, 1)]
+    return [_pem_row(number, one) for number, one in enumerate(found, 1)]
+
+
+def _pem_row(number: int, text: str) -> TableRow:
+    body, end, _ = text.partition(_END)
+    if not end:
+        return TableRow(number, problem="the certificate is cut off")
+    return TableRow(number, {"certificate": f"{_BEGIN}{body}{_END}\n"})
 
 
 def leaf(row: TableRow) -> x509.Certificate:

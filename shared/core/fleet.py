@@ -81,18 +81,23 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerCertificate:
-    """A certificate of the device. `digicert_id` is DigiCert ONE's own id of it, empty when EST did not tell.
+class BatchRow:
+    """The batch that asked for a certificate, by its id, and the row, by its number."""
 
-    `batch` is the id of the batch that asked for it, or empty.
-    """
+    batch: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCertificate:
+    """A certificate of the device. `digicert_id` is DigiCert ONE's own id of it, empty when EST did not tell."""
 
     certificate: Certificate
     label: Label
     source: Source
     digicert_id: str = ""
     status: Literal["issued", "superseded", "revoked"] = "issued"
-    batch: str = ""
+    batch: BatchRow | None = None
 
 
 @dataclass(frozen=True, slots=True)

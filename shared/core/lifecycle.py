@@ -8,8 +8,7 @@ from typing import Literal
 from shared.core.identity import DeviceId
 
 type Kind = Literal[
-    "adopted",
-    "issued", "renewed", "settled", "nudged", "expiring", "blocked", "revoked", "restored", "decommissioned"
+    "adopted", "issued", "renewed", "settled", "nudged", "expiring", "blocked", "revoked", "restored", "decommissioned"
 ]
 
 

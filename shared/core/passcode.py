@@ -53,8 +53,9 @@ class OneTimePasscode:
     def released(self, claim_key: str) -> "OneTimePasscode":
         return replace(self, held_by="", held_until=None) if self.held_by == claim_key else self
 
-    def burnt(self, claim_key: str) -> "OneTimePasscode":
-        return self if self.burnt_by else replace(self, burnt_by=claim_key)
+    def burnt(self, salt: bytes, claim_key: str) -> "OneTimePasscode":
+        """Once it has led to a certificate; `salt` is that of the passcode that was shown, which may be an earlier."""
+        return self if self.burnt_by or self.salt != salt else replace(self, burnt_by=claim_key)
 
     def guessed(self) -> "OneTimePasscode":
         return replace(self, failures=self.failures + 1)

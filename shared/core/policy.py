@@ -10,7 +10,7 @@ from shared.core.certificate import serial_hex
 from shared.core.csr import SigningRequest
 from shared.core.errors import Conflict, Forbidden, Malformed
 from shared.core.est import Operation
-from shared.core.fleet import Block, LedgerCertificate, Snapshot
+from shared.core.fleet import BatchRow, Block, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId, device_id
 from shared.core.principal import (
     FactoryDevice,
@@ -66,7 +66,7 @@ def authorize(
         raise Forbidden("the device is blocked")
     if device is not None and device.device_id != asked:
         raise Forbidden("a device whose id differs only in upper and lower case is enrolled already")
-    if device is None and profile.unknown_devices == "manifest":
+    if profile.unknown_devices == "manifest" and not _is_announced(profile, known):
         raise Forbidden("the device is not on the manifest of this label")
     match principal:
         case FactoryDevice():
@@ -82,7 +82,7 @@ def authorize(
             return _authorize_passcode(profile, operation, request, known)
         case OneTimePasscodeHolder():
             _check_label(profile, known)
-            _check_not_burnt(known)
+            _check_passcode(principal, known)
             return _renewed_by_name(request, known) if operation is Operation.SIMPLEREENROLL else None
         case Operator():
             _check_label(profile, known)
@@ -91,6 +91,11 @@ def authorize(
             return _authorize_renewal(operation, principal.certificate, request, known)
         case _:
             assert_never(principal)
+
+
+def _is_announced(profile: Profile, known: Snapshot) -> bool:
+    """A device that was born under another label may move here; one that only was to be born there may not."""
+    return known.device is not None and (known.device.label == profile.label or bool(known.certificates))
 
 
 def _check_label(profile: Profile, known: Snapshot) -> None:
@@ -124,11 +129,12 @@ def _check_expected(principal: FactoryDevice | PasscodeHolder, known: Snapshot) 
         raise Forbidden("the manifest expects another hardware serial number in the factory certificate")
 
 
-def _check_not_burnt(known: Snapshot) -> None:
+def _check_passcode(principal: OneTimePasscodeHolder, known: Snapshot) -> None:
     """Who has proven to know the passcode may repeat the request that burnt it, and nothing else."""
     passcode = known.device.passcode if known.device else None
-    burnt_by = passcode.burnt_by if passcode else ""
-    if burnt_by and (known.claim is None or known.claim.key != burnt_by):
+    if passcode is None or passcode.salt != principal.salt:
+        raise Forbidden("the operator has made another one-time passcode since; use that one")
+    if passcode.burnt_by and (known.claim is None or known.claim.key != passcode.burnt_by):
         raise Forbidden("the one-time passcode has been used; ask the operator for another one")
 
 
@@ -183,11 +189,11 @@ def _check_same_names(renewed: x509.Certificate, request: SigningRequest) -> Non
         raise Forbidden("subjectAltName differs from that of the certificate being renewed")
 
 
-def check_once_in_batch(known: Snapshot, request: SigningRequest, batch: str) -> None:
-    """A device that stands in a batch twice, with two keys, gets one certificate. Raises Conflict."""
-    others = (one for one in known.certificates if one.batch == batch)
-    if any(one.certificate.spki_sha256 != request.spki_sha256 for one in others):
-        raise Conflict("the batch has already led to a certificate of this device, with another key")
+def check_once_in_batch(known: Snapshot, place: BatchRow) -> None:
+    """A device that stands in a batch twice gets one certificate, by the row that came first. Raises Conflict."""
+    for one in known.certificates:
+        if one.batch and one.batch.batch == place.batch and one.batch.row != place.row:
+            raise Conflict(f"the device stands in row {one.batch.row} already, and has its certificate by that")
 
 
 def claim_key(profile: Profile, request: SigningRequest, renews: str) -> str:

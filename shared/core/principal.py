@@ -39,9 +39,10 @@ class PasscodeHolder:
 
 @dataclass(frozen=True, slots=True)
 class OneTimePasscodeHolder:
-    """Knows the one-time passcode that an operator has made for this device."""
+    """Knows the one-time passcode that an operator has made for this device. `salt` tells it from a later one."""
 
     device_id: DeviceId
+    salt: bytes
 
 
 @dataclass(frozen=True, slots=True)

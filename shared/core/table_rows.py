@@ -12,6 +12,7 @@ from shared.core.errors import Malformed, TooLarge
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_ROWS: Final = 5_000
+_MAX_EMPTY: Final = 10 * MAX_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class TableRow:
     problem: str = ""
 
 
+# What a line holds, and what is wrong with it; None for an empty one.
+type _Found = tuple[Mapping[str, str], str]
+
+
 def read(content: bytes, *, is_csv: bool, required: Sequence[str], optional: Sequence[str]) -> list[TableRow]:
     """All rows. Other columns are left alone. Raises Malformed, TooLarge."""
     if len(content) > MAX_BYTES:
@@ -32,12 +37,18 @@ def read(content: bytes, *, is_csv: bool, required: Sequence[str], optional: Seq
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Malformed(f"the body is not in UTF-8, from byte {error.start + 1} on") from error
-    found = _csv(text, required) if is_csv else _json_lines(text)
     rows: list[TableRow] = []
-    for row in found:
+    empty = 0
+    for found in _csv(text, required) if is_csv else _json_lines(text):
+        if found is None:
+            empty += 1
+            if empty > _MAX_EMPTY:
+                raise TooLarge(f"the body has over {_MAX_EMPTY} empty lines")
+            continue
         if len(rows) == MAX_ROWS:
             raise TooLarge(f"the body has over {MAX_ROWS} rows: send it in parts")
-        rows.append(_kept(row, required, optional))
+        values, problem = found
+        rows.append(_kept(TableRow(len(rows) + 1, values, problem), required, optional))
     return rows
 
 
@@ -51,37 +62,32 @@ def _kept(row: TableRow, required: Sequence[str], optional: Sequence[str]) -> Ta
     return TableRow(row.number, values, problem)
 
 
-def _csv(text: str, required: Sequence[str]) -> Iterator[TableRow]:
+def _csv(text: str, required: Sequence[str]) -> Iterator[_Found | None]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
         missing = [name for name in required if names.count(name) != 1]
         if missing:
             raise Malformed(f"the first line must name each of these columns once: {', '.join(missing)}")
-        number = 0
         for fields in reader:
-            if not fields:
-                continue
-            number += 1
-            if len(fields) != len(names):
-                yield TableRow(number, problem=f"the row has {len(fields)} columns; the first line names {len(names)}")
+            if fields and len(fields) != len(names):
+                yield {}, f"the row has {len(fields)} columns; the first line names {len(names)}"
             else:
-                yield TableRow(number, dict(zip(names, fields, strict=True)))
+                yield (dict(zip(names, fields, strict=True)), "") if fields else None
     except csv.Error as error:
         raise Malformed(f"line {reader.line_num} is not CSV (RFC 4180): look at its quotes") from error
 
 
-def _json_lines(text: str) -> Iterator[TableRow]:
-    number = 0
-    for line in text.split("\n"):
+def _json_lines(text: str) -> Iterator[_Found | None]:
+    for line in io.StringIO(text, newline="\n"):
         if not line.strip():
+            yield None
             continue
-        number += 1
         try:
             found = json.loads(line)
         except (ValueError, RecursionError):
             found = None
         if isinstance(found, dict) and all(isinstance(one, str) for one in found.values()):
-            yield TableRow(number, found)
+            yield found, ""
         else:
-            yield TableRow(number, problem="the row must be a JSON object of texts, on one line")
+            yield {}, "the row must be a JSON object of texts, on one line"

@@ -7,6 +7,7 @@ from shared.flows.adopt import Adopt
 from shared.flows.announce import Announce
 from shared.flows.backlog import Backlog
 from shared.flows.batch import Batching
+from shared.flows.batch_run import BatchRun
 from shared.flows.census import Census
 from shared.flows.enroll import Enroll
 from shared.flows.manifest import Manifest
@@ -44,6 +45,7 @@ class Application:
     trust_reconcile: TrustReconcile
     operate: Operate
     batching: Batching
+    batch_run: BatchRun
     manifest: Manifest
     survey: Survey
     backlog: Backlog

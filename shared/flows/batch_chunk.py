@@ -4,41 +4,37 @@ A row that cannot be decided now, because something does not answer, holds up th
 """
 
 import asyncio
-import json
+from collections import defaultdict
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
-from shared.core import csr
-from shared.core.batch import OUTCOMES, Batch, RowOutcome
+from shared.core import batch as rules
+from shared.core import batch_results, csr
+from shared.core.batch import Batch
+from shared.core.batch_results import Line, Result
 from shared.core.batch_rows import Row
-from shared.core.errors import (
-    Again,
-    DailyLimit,
-    Misconfigured,
-    Refusal,
-    UpstreamRefused,
-)
+from shared.core.errors import Again, DailyLimit, Misconfigured, Refusal, UpstreamRefused
 from shared.core.est import Operation
-from shared.core.fleet import LedgerCertificate
-from shared.core.identity import DeviceId, device_id, registration_key
+from shared.core.fleet import BatchRow, LedgerCertificate
+from shared.core.identity import DeviceId, RegistrationKey, device_id, registration_key
 from shared.core.policy import requested_device
 from shared.core.principal import Operator
 from shared.core.profile import Profile, Profiles
 from shared.flows.issue import Asked, Issue
 from shared.flows.turns import Turns
 
-AT_ONCE: Final = 16
 # When the CA refuses all of so many rows, it is not the rows: the batch waits for an operator.
 _ALL_REFUSED: Final = 5
 # After so many tries the rows that can be decided no longer wait for those that cannot.
 _PATIENCE: Final = 5
+# For how long rows of a chunk are begun. With many batches at once their turns lie far apart, and the function has an
+# end; the next try finds what was issued.
+BEGIN_WITHIN: Final = timedelta(seconds=90)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The batch must not go on until somebody has looked at it. `text` says at what."""
 
     def __init__(self, text: str) -> None:
@@ -46,87 +42,67 @@ class Stopped(Exception):
         self.text = text
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of a row."""
-
-    row: Row
-    outcome: RowOutcome
-    reason: str = ""
-    certificate: LedgerCertificate | None = None
-    by_ca: bool = False
-
-    def line(self) -> bytes:
-        """The result as a line of JSON Lines."""
-        shown: dict[str, object] = {
-            "row": self.row.number,
-            "device_id": self.row.device_id,
-            "outcome": self.outcome,
-        }
-        if self.reason:
-            shown["reason"] = self.reason
-        if self.certificate:
-            made = self.certificate.certificate
-            shown |= {
-                "serial": made.serial,
-                "not_after": made.not_after.isoformat(),
-                "certificate": x509.load_der_x509_certificate(made.der).public_bytes(Encoding.PEM).decode(),
-            }
-        return json.dumps(shown).encode() + b"\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A chunk whose rows have all ended."""
-
-    lines: bytes
-    counts: dict[RowOutcome, int]
+class LateError(Exception):
+    """There was no time for all rows: the chunk is to be done again at once."""
 
 
 @dataclass(frozen=True)
 class Chunk:
+    """`at_once` rows are asked for side by side."""
+
     profiles: Profiles
     issue: Issue
     turns: Turns
+    at_once: int
 
-    async def run(self, batch: Batch, rows: Sequence[Row]) -> Done:
-        """Raises Unavailable and its kind when the chunk must be done again, Misconfigured, Stopped.
+    async def run(self, batch: Batch, rows: Sequence[Row], before: Mapping[int, Line]) -> list[Line]:
+        """The rows' results in their order; those that are in `before` stay as they are.
 
-        A row that alone cannot be decided, time after time, is left for the next round: it is pending.
+        Raises Unavailable and its kind when the chunk must be done again, Misconfigured, LateError, StoppedError. A row
+        that alone cannot be decided, time after time, is left for the next round: it is pending.
         """
         profile = self.profiles.by_label.get(batch.label)
         if profile is None:
-            raise Stopped(f"there is no label {batch.label} any more")
-        twice = _twice(rows)
-        free = asyncio.Semaphore(AT_ONCE)
+            raise StoppedError(f"there is no label {batch.label} any more")
+        results = await self._results(batch, profile, [row for row in rows if row.number not in before])
+        if len(results) >= _ALL_REFUSED and all(result.by_ca for result in results):
+            text = f"the CA refuses every row: {results[0].reason}; resume the batch when that is mended"
+            raise StoppedError(text)
+        if rules.is_late(batch, self.turns.clock()):
+            results = [_too_late(result) if result.outcome == "pending" else result for result in results]
+        lines = {**before, **{result.row.number: batch_results.line(result) for result in results}}
+        return [lines[row.number] for row in rows]
+
+    async def _results(self, batch: Batch, profile: Profile, rows: Sequence[Row]) -> list[Result]:
+        """Rows of one device go one after the other: the first has the device's certificate, the next are told so."""
+        free, end = asyncio.Semaphore(self.at_once), self.turns.clock() + BEGIN_WITHIN
+        queues: dict[RegistrationKey, asyncio.Lock] = defaultdict(asyncio.Lock)
+        undecided: dict[RegistrationKey, Refusal] = {}
 
         async def one(row: Row) -> Result:
-            if row.number in twice:
-                return Result(row, "refused", f"the device stands in row {twice[row.number]} already")
-            async with free:
-                return await self._row(batch, profile, row)
+            device = registration_key(DeviceId(row.device_id))
+            async with queues[device], free:
+                if self.turns.clock() > end:
+                    raise LateError
+                if device in undecided:
+                    raise undecided[device]
+                try:
+                    return await self._row(batch, profile, row)
+                except (Again, Misconfigured) as refusal:
+                    undecided[device] = refusal
+                    raise
 
-        results = await _all(rows, [one(row) for row in rows], impatient=batch.tries >= _PATIENCE)
-        if len(results) >= _ALL_REFUSED and all(result.by_ca for result in results):
-            raise Stopped(f"the CA refuses every row: {results[0].reason}; resume the batch when that is mended")
-        counts = {outcome: sum(result.outcome == outcome for result in results) for outcome in OUTCOMES}
-        return Done(b"".join(result.line() for result in results), counts)
+        return await _all(rows, [one(row) for row in rows], impatient=batch.tries >= _PATIENCE)
 
     async def _row(self, batch: Batch, profile: Profile, row: Row) -> Result:
         if row.problem:
             return Result(row, "refused", row.problem)
+        place = BatchRow(batch.id, row.number)
         try:
-            name = device_id(row.device_id)
+            operator = Operator(batch.caller, device_id(row.device_id))
             request = csr.parse(csr.decode_body(row.csr.encode()))
-            operator = Operator(batch.caller, name)
-            asked = Asked(
-                requested_device(operator, request),
-                operator,
-                Operation.SIMPLEENROLL,
-                request,
-                source="batch",
-                batch=batch.id,
-            )
+            device = requested_device(operator, request)
+            asked = Asked(device, operator, Operation.SIMPLEENROLL, request, source="batch", batch=place)
             if not await self.issue.is_answered(profile, asked):
                 await self.turns.wait()
             outcome = await self.issue.issue(profile, asked)
@@ -138,7 +114,7 @@ class Chunk:
             return Result(row, "refused", refusal.public, by_ca=isinstance(refusal, UpstreamRefused))
         if not isinstance(outcome, LedgerCertificate):
             return Result(row, "pending", "DigiCert ONE has not decided yet")
-        return Result(row, "issued" if outcome.batch == batch.id else "already issued", certificate=outcome)
+        return Result(row, "issued" if outcome.batch == place else "already issued", certificate=outcome)
 
 
 async def _all(rows: Sequence[Row], work: Sequence[Coroutine[None, None, Result]], *, impatient: bool) -> list[Result]:
@@ -160,12 +136,6 @@ async def _all(rows: Sequence[Row], work: Sequence[Coroutine[None, None, Result]
     return results
 
 
-def _twice(rows: Sequence[Row]) -> Mapping[int, int]:
-    """The rows whose device stands in an earlier one of the chunk, and the number of that."""
-    first: dict[str, int] = {}
-    again: dict[int, int] = {}
-    for row in rows:
-        key = registration_key(DeviceId(row.device_id))
-        if row.device_id and not row.problem and first.setdefault(key, row.number) != row.number:
-            again[row.number] = first[key]
-    return again
+def _too_late(result: Result) -> Result:
+    text = f"not decided within {rules.APPROVAL.days} days: {result.reason}"
+    return replace(result, outcome="refused", reason=text)

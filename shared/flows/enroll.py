@@ -184,9 +184,9 @@ class Enroll:
         if passcode is not None and basic.matches(given, await self.secrets.get(passcode.secret)):
             return PasscodeHolder(given.user.decode(errors="replace"))
         if profile.authentication.one_time_passcodes:
-            device = await self.passcodes.holder(given)
-            if device is not None:
-                return OneTimePasscodeHolder(device)
+            holder = await self.passcodes.holder(given)
+            if holder is not None:
+                return holder
         raise Unauthenticated("the user or the password is wrong", challenge=True)
 
 

@@ -4,14 +4,14 @@ The one way to a certificate, for a device at the EST endpoint, an operator's re
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from shared.core.certificate import certificate, serial_hex
 from shared.core.csr import SigningRequest
 from shared.core.errors import IssuedWhileBlocked, Unavailable
 from shared.core.est import Operation
-from shared.core.fleet import LedgerCertificate, Snapshot, Source
+from shared.core.fleet import BatchRow, LedgerCertificate, Snapshot, Source
 from shared.core.identity import DeviceId
 from shared.core.policy import authorize, check_once_in_batch, check_request, claim_key
 from shared.core.principal import IssuedDevice, OneTimePasscodeHolder, Principal
@@ -24,14 +24,14 @@ from shared.flows.rotate import Rotate
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One wish for a certificate of this device, by whom, how and with which request. `batch` is an id, or empty."""
+    """One wish for a certificate of this device, by whom, how and with which request. `batch` says whose row it is."""
 
     device_id: DeviceId
     principal: Principal
     operation: Operation
     request: SigningRequest
     source: Source
-    batch: str = ""
+    batch: BatchRow | None = None
 
 
 @dataclass(frozen=True)
@@ -43,25 +43,20 @@ class Issue:
     rotate: Rotate
 
     async def is_answered(self, profile: Profile, asked: Asked) -> bool:
-        """Whether the ledger holds the certificate already, so that DigiCert ONE will not be asked."""
-        key = claim_key(profile, asked.request, "")
-        return self.once.answered(profile, await self.once.ledger.load(asked.device_id, key)) is not None
+        """Whether the ledger holds the certificate already, so that DigiCert ONE will not be asked.
+
+        Raises as `issue` what is refused here, before DigiCert ONE is asked.
+        """
+        key, admit = _decision(profile, asked, self.once)
+        known = await self.once.ledger.load(asked.device_id, key)
+        admit(known)
+        return self.once.answered(profile, known) is not None
 
     async def issue(self, profile: Profile, asked: Asked) -> LedgerCertificate | Pending:
         """A certificate for the request; it may be one that the same request was given before. Raises every Refusal."""
         await self.once.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
         device, principal, request = asked.device_id, asked.principal, asked.request
-        check_request(profile.request, request, device)
-        presented = serial_hex(principal.certificate) if isinstance(principal, IssuedDevice) else ""
-        key = claim_key(profile, request, presented)
-
-        def admit(known: Snapshot) -> LedgerCertificate | None:
-            # A request that was answered may be repeated, as long as it would be given that same answer.
-            seen = known if self.once.answered(profile, known) else replace(known, claim=None)
-            if asked.batch:
-                check_once_in_batch(known, request, asked.batch)
-            return authorize(profile, asked.operation, principal, request, seen)
-
+        key, admit = _decision(profile, asked, self.once)
         known = await self.once.ledger.load(device, key)
         renewed = admit(known)
         order = Order(
@@ -72,8 +67,8 @@ class Issue:
             admit,
             source=asked.source,
             renews=renewed.digicert_id if renewed else "",
-            presented=presented,
-            burns_passcode=isinstance(principal, OneTimePasscodeHolder),
+            presented=_shown_serial(principal),
+            salt=principal.salt if isinstance(principal, OneTimePasscodeHolder) else b"",
             batch=asked.batch,
         )
         try:
@@ -89,6 +84,24 @@ class Issue:
             # The first certificate of a group's device takes nothing's place, and costs no other call.
             await self.rotate.begin(device, profile, shown)
         return outcome
+
+
+def _decision(profile: Profile, asked: Asked, once: Once) -> tuple[str, Callable[[Snapshot], LedgerCertificate | None]]:
+    """The key of the claim, and who decides each time that the ledger was read. Raises Malformed, Forbidden."""
+    check_request(profile.request, asked.request, asked.device_id)
+
+    def admit(known: Snapshot) -> LedgerCertificate | None:
+        # A request that was answered may be repeated, as long as it would be given that same answer.
+        seen = known if once.answered(profile, known) else replace(known, claim=None)
+        if asked.batch:
+            check_once_in_batch(known, asked.batch)
+        return authorize(profile, asked.operation, asked.principal, asked.request, seen)
+
+    return claim_key(profile, asked.request, _shown_serial(asked.principal)), admit
+
+
+def _shown_serial(principal: Principal) -> str:
+    return serial_hex(principal.certificate) if isinstance(principal, IssuedDevice) else ""
 
 
 def _presented(principal: Principal, known: Snapshot, profile: Profile) -> LedgerCertificate | None:

@@ -100,7 +100,7 @@ class Once:
     async def _take(self, order: Order, known: Snapshot, now: datetime) -> Claimed:
         """A claim that was pending stays so, also if this try dies: an order that waits must not be made again."""
         device = known.device or Device(order.device_id, order.profile.label, created=now)
-        if order.burns_passcode and device.passcode is not None:
+        if order.salt and device.passcode is not None:
             if device.passcode.is_held(order.claim_key, now):
                 raise Unavailable("the one-time passcode is being used by another request", retry_after=10)
             device = replace(device, passcode=device.passcode.held(order.claim_key, now + LEASE))
@@ -226,7 +226,7 @@ class Once:
 
 def _passcode(order: Order, device: Device) -> OneTimePasscode | None:
     """The transaction that records the certificate burns the passcode that it was given for."""
-    return device.passcode.burnt(order.claim_key) if order.burns_passcode and device.passcode else device.passcode
+    return device.passcode.burnt(order.salt, order.claim_key) if order.salt and device.passcode else device.passcode
 
 
 def _released(order: Order, device: Device) -> Device:

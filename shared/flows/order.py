@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.core.csr import SigningRequest
-from shared.core.fleet import Snapshot, Source
+from shared.core.fleet import BatchRow, Snapshot, Source
 from shared.core.identity import DeviceId
 from shared.core.profile import Profile
 
@@ -15,7 +15,7 @@ class Order:
 
     `presented` is the serial of the issued certificate that the device has just proven to use, or empty.
 
-    `burns_passcode` when the device has proven to know its one-time passcode. `batch` is the id of the batch, or empty.
+    `salt` is that of the one-time passcode that the device has proven to know, or empty. `batch` says whose row it is.
 
     `admit` decides again whenever the ledger was read again, and raises Forbidden: the device may have been blocked, or
     enrolled by somebody else.
@@ -29,5 +29,5 @@ class Order:
     source: Source = "est"
     renews: str = ""
     presented: str = ""
-    burns_passcode: bool = False
-    batch: str = ""
+    salt: bytes = b""
+    batch: BatchRow | None = None

@@ -12,6 +12,7 @@ from shared.core.errors import Conflict, Malformed, NotFound, Unavailable
 from shared.core.fleet import Block, Change, Device, Snapshot
 from shared.core.identity import DeviceId, device_id
 from shared.core.passcode import OneTimePasscode
+from shared.core.principal import OneTimePasscodeHolder
 from shared.core.profile import Label, Profiles
 from shared.flows.ports.aside import Aside
 from shared.flows.ports.clock import Clock
@@ -82,8 +83,8 @@ class Passcodes:
             raise NotFound("the device is not on the manifest of its label: put it there first")
         return found or Device(device, wanted, created=self.clock())
 
-    async def holder(self, given: BasicCredentials) -> DeviceId | None:
-        """The device whose passcode this is; None when it is nobody's, or not valid any more.
+    async def holder(self, given: BasicCredentials) -> OneTimePasscodeHolder | None:
+        """Who knows this passcode of a device; None when it is nobody's, or not valid any more.
 
         A wrong one is counted, before the answer: who guesses has MAX_FAILURES tries. Raises Unavailable.
         """
@@ -96,7 +97,7 @@ class Passcodes:
         if known.device is None or known.device.device_id != name or kept is None or not kept.is_open(self.clock()):
             return None
         if await self.aside(partial(rules.matches, kept, text)):
-            return name
+            return OneTimePasscodeHolder(name, kept.salt)
         await self._count(name, kept)
         return None
 

@@ -23,14 +23,16 @@ from shared.flows.ports.ledger import Ledger, StaleVersionError
 from shared.flows.ports.work import Work
 from shared.flows.revoke import Revoke
 from shared.flows.rotate import Rotate
+from shared.flows.unknown_certificates import shown_by_dps, shown_by_hub
 
 # DPS writes the hub after its webhook was answered; by then it has surely done so.
 REGISTERED_SECONDS = 15
 _ATTEMPTS = 5
 
-# What became of an event. What is not ours is acknowledged and counted. "ShutOut": a blocked device was let in somewhere,
-# so its block was carried out everywhere once more.
-type Outcome = Literal["Done", "LeftAlone", "UnknownDevice", "ShutOut"]
+# What became of an event. What is not ours is acknowledged and counted. "ShutOut": a blocked device was let in
+# somewhere, so its block was carried out everywhere once more. "LookedUp": all is done, and the queue finds out what
+# the hub holds that is not known here.
+type Outcome = Literal["Done", "LeftAlone", "UnknownDevice", "ShutOut", "LookedUp"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Provision:
             )
         await self._registering(known, registration)
         host = choose(profile, registration.device_id, candidates, registration.current_hub)
-        return Allocation(host, initial_twin(known, registration.thumbprint), bool(registration.current_hub))
+        answer = Allocation(host, initial_twin(known, registration.thumbprint), bool(registration.current_hub))
+        return await shown_by_dps(self.work, known, registration, profile.label, answer)
 
     async def _registering(self, known: Snapshot, registration: Registration) -> None:
         """DPS is about to write the presented certificate into both slots of the hub: look at them afterwards.
@@ -89,31 +92,43 @@ class Provision:
         return next(of_group, by_label[self.profiles.default])
 
     async def device_created(self, hub: str, device: DeviceId) -> Outcome:
-        """A hub has a new identity: bind hub and certificate, tag the twin, let a newer certificate in. A blocked device
-        is shut out.
+        """A hub has a new identity: bind hub and certificate, tag the twin, let a newer certificate in.
 
-        The event's twin is a default and tells nothing, so the registry is read. Safe to repeat, in any order.
+        A blocked device is shut out; a certificate that is not known is looked up. The event's twin is a default and
+        tells nothing, so the registry is read. Safe to repeat, in any order.
         """
         name = self._spelled(hub)
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
             before = known.device
-            if before is None or before.device_id != device:
+            if before is None:
+                return await self._stranger(name, device)
+            if before.device_id != device:
                 return "UnknownDevice"  # the hub's ids differ by case
-            there = await self.hubs.identity(name, device) is not None and await self._is_its_hub(before, name)
-            moved = there and before.hub != name
+            identity = await self.hubs.identity(name, device)
+            if identity is not None and not await self._is_its_hub(before, name):
+                identity = None  # it has moved on since
+            moved = identity is not None and before.hub != name
             after = replace(before, hub=name, connected=False, sequence="") if moved else before
             try:
                 await self._commit(known, before, after)
             except StaleVersionError:
                 continue
             if before.block is not Block.NONE:
-                return await self._shut_out(device)
-            if not there:
-                return "LeftAlone"  # it has moved on since
+                outcome = await self._shut_out(device)
+                await shown_by_hub(self.work, known, name, device, identity)  # it is revoked with the others
+                return outcome
+            if identity is None:
+                return "LeftAlone"
+            unknown = await shown_by_hub(self.work, known, name, device, identity)
             await self.rotate.settle(device, before.label)
-            return "Done"
+            return "LookedUp" if unknown else "Done"
         raise _changing()
+
+    async def _stranger(self, hub: str, device: DeviceId) -> Outcome:
+        """A device that nobody here knows: it is ours if its certificate is. Its profile may refuse it all the same."""
+        identity = await self.hubs.identity(hub, device) if hub in self.hub_hosts else None
+        return "LookedUp" if await shown_by_hub(self.work, Snapshot(), hub, device, identity) else "UnknownDevice"
 
     async def _shut_out(self, device: DeviceId) -> Outcome:
         """A registration that was under way when the block came, or somebody, has let the device in.
@@ -139,7 +154,7 @@ class Provision:
             known = await self.ledger.load(device)
             if known.device is not None and known.device.hub != name:
                 bound = await self.device_created(name, device)  # that event is to come, or this one is out of date
-                if bound != "Done":
+                if bound not in ("Done", "LookedUp"):
                     return bound
                 known = await self.ledger.load(device)
             before = known.device

@@ -50,7 +50,7 @@ def _fields(text: str) -> frozenset[str]:
 # Every log record of ours is one event: its name, and the fields that it may have.
 EVENTS: Final[Mapping[str, frozenset[str]]] = {
     "est": _fields("request_id operation label status ms outcome reason cause device_id principal serial not_after"),
-    "allocation": _fields("request_id device_id hub outcome reason cause"),
+    "allocation": _fields("request_id device_id hub outcome adoption reason cause"),
     "ops": _fields(
         "request_id operation status outcome reason cause device_id caller comment key stated_reason"
         " queue limit moved serial saga done batch block bytes state rows refused label"
@@ -69,6 +69,7 @@ EVENTS: Final[Mapping[str, frozenset[str]]] = {
     "publish": _fields("device_id events"),
     "adopt": _fields("device_id hub thumbprint outcome serial reason"),
     "batch": _fields("batch state row reason"),
+    "batch_wake": _fields("woken"),
     "expiry_scan": _fields("days nudges spread_s"),
     "sweep": _fields("finished stuck"),
     "stuck": _fields("device_id kind since cause"),
@@ -96,7 +97,7 @@ REFUSALS: Final = tuple(
 )
 OPERATIONS: Final = tuple(one.value for one in Operation)
 NUDGES: Final = ("nudged", "later", "unknown", "renewed", "revoked", "blocked", "expired")
-_HANDLED: Final = ("Done", "LeftAlone", "UnknownDevice", "ShutOut")
+_HANDLED: Final = ("Done", "LeftAlone", "UnknownDevice", "ShutOut", "LookedUp")
 
 # What the field `outcome` of an event can say.
 OUTCOMES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -49,6 +49,7 @@ from shared.flows.ready import Ready
 from shared.flows.renew import Renew
 from shared.flows.revocation_sync import RevocationSync
 from shared.flows.revoke import Revoke
+from shared.flows.revoked_devices import RevokedDevices
 from shared.flows.rotate import Rotate
 from shared.flows.survey import Survey
 from shared.flows.sweep import Sweep
@@ -57,8 +58,7 @@ from shared.flows.trust_outbox import TrustOutbox
 from shared.flows.trust_reconcile import TrustReconcile
 from shared.settings import Settings
 from shared.telemetry import measures
-from shared.wiring import monitor
-from shared.wiring.batches import batching
+from shared.wiring import batches, monitor
 from shared.wiring.digicert_one import Connections, credential_secret
 
 if TYPE_CHECKING:
@@ -165,6 +165,8 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
         Once(ledger, chains, issuers, now, asyncio.sleep),
         rotate,
     )
+    wishes = TableWishes(outside.tables)
+    kept = batches.Outside(outside.tables, outside.blobs, work, wishes)
     measures.watch_circuits(lambda: {**connections.circuits(), dps.host: dps.transport.breaker.is_open})
     return Application(
         enroll=Enroll(
@@ -176,7 +178,17 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
             clock=now,
         ),
         provision=provision,
-        adopt=Adopt(known, chains, issuers, connections.inventories(known.by_label), ledger, provision, work, now),
+        adopt=Adopt(
+            profiles=known,
+            chains=chains,
+            issuers=issuers,
+            inventories=connections.inventories(known.by_label),
+            ledger=ledger,
+            provision=provision,
+            revoked=RevokedDevices(TableIndex(outside.tables), ledger, revoke, now),
+            work=work,
+            clock=now,
+        ),
         rotate=rotate,
         revoke=revoke,
         renew=Renew(known, ledger, hubs, schedule, watermarks, work, now, settings.nudges_per_minute),
@@ -204,9 +216,10 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
             dps_host=settings.dps_host,
             clock=now,
         ),
-        operate=Operate(ledger, revoke, TableWishes(outside.tables), outside.poison, work, now),
+        operate=Operate(ledger, revoke, wishes, outside.poison, work, now),
         manifest=Manifest(known, ledger, now),
-        batching=batching(settings, known, issue, outside.tables, outside.blobs, work, now),
+        batching=batches.batching(settings, kept, now),
+        batch_run=batches.batch_run(settings, known, issue, kept, now),
         survey=survey,
         backlog=Backlog(outside.backlog, outside.poison, survey, now),
         census=Census(fleet, watermarks, now),

@@ -11,11 +11,13 @@ from azure.data.tables.aio import TableServiceClient
 from azure.identity import ManagedIdentityCredential as BlockingCredential
 from azure.identity.aio import ManagedIdentityCredential
 from azure.keyvault.secrets.aio import SecretClient
+from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue import TextBase64DecodePolicy, TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueServiceClient
 
 from shared import profiles
 from shared.adapters import digicert, tls
+from shared.adapters.blobs import Blobs
 from shared.adapters.dps import SCOPE, DpsEnrollments
 from shared.adapters.iot_hub import IotHubs
 from shared.adapters.key_vault import KeyVault
@@ -29,12 +31,14 @@ from shared.wiring.digicert_one import Connections
 from tests.conftest import Running
 
 _QUICK: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.05, "connection_timeout": 3, "read_timeout": 6}
+# Of Storage's own retry policy, which begins with 15 seconds.
+_BACK_OFF: dict[str, Any] = {"initial_backoff": 0, "increment_base": 0, "random_jitter_range": 0}
 NOBODY = "https://127.0.0.1:9"  # nothing listens on the discard port
 
 
 @dataclass(frozen=True)
 class Outside:
-    """`dead_ledger` and `dead_queues` are adapters of a store that does not answer."""
+    """`dead_ledger`, `dead_queues` and `dead_blobs` are adapters of a store that does not answer."""
 
     sandbox: Running
     profiles: Profiles
@@ -44,6 +48,8 @@ class Outside:
     dead_ledger: TableLedger
     queues: StorageQueues
     dead_queues: StorageQueues
+    blobs: Blobs
+    dead_blobs: Blobs
     enrollments: DpsEnrollments
     hubs: IotHubs
     connections: Connections
@@ -65,9 +71,7 @@ def _queues(credential: ManagedIdentityCredential, url: str, options: dict[str, 
         credential,
         message_encode_policy=TextBase64EncodePolicy(),
         message_decode_policy=TextBase64DecodePolicy(),
-        initial_backoff=0,  # of Storage's own retry policy, which begins with 15 seconds
-        increment_base=0,
-        random_jitter_range=0,
+        **_BACK_OFF,
         **options,
     )
 
@@ -90,6 +94,10 @@ async def adapters(sandbox: Running) -> AsyncIterator[Outside]:
             await stack.enter_async_context(_queues(credential, url, options))
             for url in (settings.queue_uri, f"{NOBODY}/devstoreaccount1")
         ]
+        blobs = [
+            await stack.enter_async_context(BlobServiceClient(url, credential, **_BACK_OFF, **options))
+            for url in (settings.blob_uri, f"{NOBODY}/devstoreaccount1")
+        ]
         http = await stack.enter_async_context(digicert.client(tls.context()))
         key_vault = KeyVault(secret_client, time.monotonic)
         connections = Connections(key_vault, http, transport)
@@ -109,6 +117,8 @@ async def adapters(sandbox: Running) -> AsyncIterator[Outside]:
             TableLedger(Tables(tables[1])),
             StorageQueues(queues[0]),
             StorageQueues(queues[1]),
+            Blobs(blobs[0]),
+            Blobs(blobs[1]),
             DpsEnrollments(transport(), http, settings.dps_host, token),
             hubs,
             connections,

@@ -1,15 +1,16 @@
 """The ledger through the later life of a device: steps with sagas and events, each in one transaction."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from shared.core.certificate import Certificate
 from shared.core.errors import Unavailable
-from shared.core.fleet import Block, Change, Claim, Device, Failure, LedgerCertificate, Snapshot
+from shared.core.fleet import BatchRow, Block, Change, Claim, Device, Expected, Failure, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.lifecycle import LifecycleEvent, event
+from shared.core.passcode import OneTimePasscode
 from shared.core.revocation import Reason, Saga, Step, Verb, saga
 from shared.flows.ports.ledger import SagaLedger, StaleVersionError
 from tests.contracts.outside import Outside
@@ -92,12 +93,29 @@ async def test_everything_about_a_device_is_kept(ledger: SagaLedger, device: Dev
         nudged_at=NOW + timedelta(days=3),
         nudges=4,
         failure=Failure("certificate expired", NOW + timedelta(days=4), "2001:db8::1"),
+        expected=Expected("ab" * 32, "SN 7 “東京”"),
+        passcode=OneTimePasscode(
+            b"\0salt\xff", b"\0digest\xff", NOW + timedelta(days=5), 14, 3, "a" * 64, "b" * 64, NOW + timedelta(days=6)
+        ),
     )
-    await ledger.commit(await ledger.load(device), Change(full))
+    assert all(getattr(full, one.name) != one.default for one in fields(full))
     known = await ledger.load(device)
-    assert known.device == full
+    for passcode in (full.passcode, OneTimePasscode(b"salt", b"digest", NOW)):
+        wanted = replace(full, passcode=passcode)
+        await ledger.commit(known, Change(wanted))
+        known = await ledger.load(device)
+        assert known.device == wanted
+    assert (await ledger.commit(known, Change(replace(full, expected=Expected())))).device is not None
+    known = await ledger.load(device)
+    assert known.device == replace(full, expected=Expected())
     await ledger.commit(known, Change(a_device(device)))
     assert (await ledger.load(device)).device == a_device(device)
+
+
+async def test_the_row_of_a_batch_that_asked_for_a_certificate_is_kept(ledger: SagaLedger, device: DeviceId) -> None:
+    asked = replace(a_certificate(), source="batch", batch=BatchRow("b-1a2b", 100_000))
+    await ledger.commit(await ledger.load(device), Change(a_device(device), (asked, a_certificate("0b"))))
+    assert (await ledger.load(device)).certificates == (asked, a_certificate("0b"))
 
 
 async def test_a_step_is_written_whole_and_returned_as_a_reading_shows_it(ledger: SagaLedger, device: DeviceId) -> None:

@@ -12,6 +12,7 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.adapters.queues import StorageQueues
+from shared.core.adoption import Seen
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
 from shared.flows.ports.index import Due
@@ -21,6 +22,8 @@ from tests.fakes.work import FakeWork, Message, Queue
 
 if TYPE_CHECKING:
     from azure.storage.queue.aio import QueueClient, QueueServiceClient
+
+    from shared.flows.ports.batches import BatchWork
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +73,12 @@ class Subject:
 
 
 def _document(message: Message) -> dict[str, Any]:
+    if message.seen is not None:
+        seen = message.seen
+        told = {"label": seen.label, "commonName": seen.common_name, "thumbprint": seen.thumbprint, "hub": seen.hub}
+        return {**told, "certificate": base64.b64encode(seen.certificate).decode()}
+    if message.batch:
+        return {"batch": message.batch}
     rest = {"label": message.label, "serial": message.serial, "day": message.day.isoformat() if message.day else ""}
     return {"deviceId": message.device, **{key: value for key, value in rest.items() if value}}
 
@@ -95,6 +104,25 @@ async def test_a_message_says_whom_and_what(subject: Subject, device: DeviceId) 
     assert await subject.visible("publish") == [{"deviceId": device}]
 
 
+async def test_a_certificate_that_was_seen_comes_whole_or_as_a_thumbprint(subject: Subject, device: DeviceId) -> None:
+    """The largest that DPS's question brings along fits into a message of 64 KB."""
+    der = bytes(range(256)) * 64
+    thumbprint = {"commonName": device, "thumbprint": "ab" * 32}
+    await subject.work.adopt(Seen("devices", device, "ab" * 32, der))
+    encoded = base64.b64encode(der).decode()
+    assert await subject.visible("adopt") == [{"label": "devices", **thumbprint, "hub": "", "certificate": encoded}]
+    await subject.work.adopt(Seen("", device, "ab" * 32, hub="hub-a"))
+    assert (await subject.visible("adopt"))[1:] == [{"label": "", **thumbprint, "hub": "hub-a", "certificate": ""}]
+
+
+async def test_a_batch_goes_on_by_its_id(subject: Subject) -> None:
+    work = cast("BatchWork", subject.work)
+    await work.batch("b-1a2b")
+    await work.batch("b-1a2b", 60)
+    assert await subject.visible("batch") == [{"batch": "b-1a2b"}]
+    assert await subject.count("batch") == 2
+
+
 async def test_the_same_message_may_be_sent_twice(subject: Subject, device: DeviceId) -> None:
     await subject.work.saga(device)
     await subject.work.saga(device)
@@ -114,7 +142,8 @@ async def test_a_delayed_message_is_there_and_hidden(subject: Subject, device: D
     await subject.work.settle(device, "devices", delay)
     await subject.work.nudge(Due(device, "4a0b"), DAY, delay)
     await subject.work.saga(device, delay)
-    for queue in ("settle", "nudge", "saga"):
+    await subject.work.adopt(Seen("devices", device, "ab" * 32), delay)
+    for queue in ("settle", "nudge", "saga", "adopt"):
         assert await subject.visible(queue) == []
         assert await subject.count(queue) == 1
 
@@ -131,6 +160,7 @@ async def test_a_store_that_does_not_answer_is_unavailable(subject: Subject, dev
         work.nudge(Due(device, "4a0b"), DAY),
         work.saga(device),
         work.publish(device),
+        work.adopt(Seen("devices", device, "ab" * 32)),
     )
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
         assert isinstance(outcome, Unavailable)

@@ -73,6 +73,26 @@ def test_the_presented_certificate_is_named_by_its_thumbprint(primary: object) -
     assert parse_registration(presenting(primary)).thumbprint == SHA
 
 
+def test_the_presented_certificate_comes_along_where_dps_shows_it() -> None:
+    der = LEAF.public_bytes(Encoding.DER)
+    for info in ({}, {"info": {"sha256Thumbprint": SHA.upper()}}):
+        assert parse_registration(presenting({"certificate": PEM, **info})).certificate == der
+    assert parse_registration(presenting({"info": {"sha256Thumbprint": SHA}})).certificate == b""
+    assert parse_registration(presenting({"info": None, "certificate": "x"})).certificate == b""
+
+
+def test_a_certificate_that_is_not_the_one_of_its_thumbprint_stays_behind() -> None:
+    found = parse_registration(presenting({"certificate": PEM, "info": {"sha256Thumbprint": "ab" * 32}}))
+    assert (found.thumbprint, found.certificate) == ("ab" * 32, b"")
+
+
+def test_a_certificate_that_fits_into_no_queue_message_is_known_by_its_thumbprint_alone() -> None:
+    names = x509.SubjectAlternativeName([x509.DNSName(f"{number:060}.example") for number in range(300)])
+    large = CA.issue(extensions=[names])
+    found = parse_registration(presenting({"certificate": large.public_bytes(Encoding.PEM).decode()}))
+    assert (found.thumbprint, found.certificate) == (large.fingerprint(SHA256()).hex(), b"")
+
+
 @pytest.mark.parametrize(
     "primary",
     [

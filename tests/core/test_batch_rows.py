@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -13,14 +14,17 @@ from shared.core.batch_rows import MAX_ROW, Row
 from shared.core.errors import Malformed
 
 PEM = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----"
-BROKEN = (b'"never closed,x,y\n', b"one column\n", b"\xff\xfe,\xff,x\n", b'a,"b"c,d\n')
+BASE64 = "ABCabc019+/="
+BROKEN = st.sampled_from([b'"never closed,x,y\n', b"one column\n", b"\xff\xfe,\xff,x\n", b'a,"b"c,d\n', b'a,"b,c\n'])
 COLUMNS = ("device_id", "csr", "line")
 
 # What csv.reader makes of a text that csv.writer has written, and JSON of itself: all but bare carriage returns.
 texts = st.text(st.characters(exclude_characters="\r\x00", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
     lambda text: text.strip()
 )
-records = st.lists(st.tuples(texts, texts, texts), min_size=0, max_size=12)
+names = texts.filter(lambda text: "\n" not in text.strip())
+wrapped = st.lists(st.text(BASE64, min_size=1, max_size=20), min_size=1, max_size=5).map("\n".join)
+records = st.lists(st.tuples(names, names | wrapped | st.just(PEM), texts), min_size=0, max_size=12)
 
 
 def csv_file(rows: list[tuple[str, ...]], *, newline: str = "\n") -> bytes:
@@ -66,14 +70,33 @@ def test_no_bytes_make_it_fail_or_stand_still(data: bytes, is_csv: bool) -> None
     assert all(row.problem or (row.device_id and row.csr) for row in piece.rows)
 
 
-@given(
-    st.integers(0, 9), st.sampled_from([b'"never closed,x,y\n', b"one column\n", b"\xff\xfe,\xff,x\n", b'a,"b"c,d\n'])
-)
-def test_one_broken_csv_row_spoils_only_itself(place: int, broken: bytes) -> None:
-    sound = [f"dev-{number},{number}AAA,x\n".encode() for number in range(10)]
-    read = read_all(b"".join([*sound[:place], broken, *sound[place:]]), COLUMNS, 8 * MAX_ROW)
-    assert [row.number for row in read if row.problem] == [place + 1]
+@given(st.dictionaries(st.integers(0, 9), BROKEN, min_size=1, max_size=4), st.sampled_from([b"AAA", b'"AA\nAA"']))
+def test_broken_csv_rows_spoil_only_themselves(broken: dict[int, bytes], request: bytes) -> None:
+    """Two of them with an open quote hold what stands between them in quotes: it is read all the same."""
+    sound = [b"dev-%d,%s,x\n" % (number, request) for number in range(10)]
+    data = b"".join(broken.get(number, b"") + line for number, line in enumerate(sound))
+    read = read_all(data, COLUMNS, 8 * MAX_ROW)
     assert [row.device_id for row in read if not row.problem] == [f"dev-{number}" for number in range(10)]
+    assert sum(bool(row.problem) for row in read) == len(broken)
+
+
+def test_a_request_over_many_lines_with_a_column_too_many_is_one_broken_row() -> None:
+    read = read_all(csv_file([("dev-1", PEM, "x", "y"), ("dev-2", PEM, "x")]), COLUMNS, 8 * MAX_ROW)
+    assert [row.problem for row in read] == ["the row has 4 columns; the first line names 3", ""]
+
+
+def test_what_is_no_request_over_many_lines_is_told_line_by_line() -> None:
+    read = read_all(b'dev-1,"-----BEGIN\nA,B\n-----END",x\ndev-2,"AA\nA-",x\n', COLUMNS, 8 * MAX_ROW)
+    assert len(read) == 5
+    assert all(row.problem for row in read)
+
+
+@pytest.mark.parametrize("line", [b"\n", b" \t\n", b'"' + b"\n" * (MAX_ROW - 1)])
+def test_hostile_lines_cost_no_more_than_their_bytes(line: bytes) -> None:
+    data = line * (8 * MAX_ROW // len(line))
+    began = time.process_time()
+    read_all(data, COLUMNS, 8 * MAX_ROW, most=400)
+    assert time.process_time() - began < 2.0
 
 
 def test_a_row_that_is_too_long_is_refused_and_the_next_is_read() -> None:

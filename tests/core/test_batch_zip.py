@@ -5,6 +5,8 @@ import struct
 import zipfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.core import batch_rows, batch_zip
 from shared.core.batch_rows import Row
@@ -69,7 +71,7 @@ def test_a_damaged_file_spoils_only_itself() -> None:
     content = bytearray(archive([("dev-1.csr", PEM * 20), ("dev-2.csr", PEM)]))
     content[60:70] = b"\xff" * 10
     damaged, sound = rows(bytes(content))
-    assert damaged.problem == "the file is damaged, or packed in a way that is not read here"
+    assert damaged.problem == "the file is damaged"
     assert sound.csr == PEM.decode().strip()
 
 
@@ -88,9 +90,60 @@ def test_what_is_no_archive_or_only_half_of_one_is_refused(content: bytes) -> No
 
 
 def test_an_archive_of_too_many_files_is_refused() -> None:
-    content = archive([(f"dev-{number}.csr", b"x") for number in range(4)])
-    with pytest.raises(TooLarge, match="over 3 files"):
-        batch_zip.opened(io.BytesIO(content), most=3)
+    entries = [(f"{number}.csr", b"") for number in range(8)]
+    content = bytearray(archive(entries))
+    end = content.rfind(b"PK\x05\x06")
+    begin = struct.unpack_from("<I", content, end + 16)[0]
+    many = bytes(content[begin:end]) * (batch_zip.MAX_ENTRIES // 8 + 1)
+    content[end + 12 : end + 16] = struct.pack("<I", len(many))
+    with pytest.raises(TooLarge, match="over 250000 files: split it"):
+        batch_zip.opened(io.BytesIO(content[:begin] + many + content[end:]))
+
+
+def test_a_directory_is_not_read_that_says_it_is_longer_than_any_may_be() -> None:
+    content = bytearray(archive([("dev-1.csr", PEM)]))
+    end = content.rfind(b"PK\x05\x06")
+    content[end + 12 : end + 16] = struct.pack("<I", batch_zip.MAX_DIRECTORY + 1)
+    with pytest.raises(TooLarge, match="split it"):
+        batch_zip.opened(io.BytesIO(b"\0" * (batch_zip.MAX_DIRECTORY + 1) + content))
+
+
+def test_a_name_that_lies_about_its_encoding_is_told() -> None:
+    content = bytearray(archive([("dév.csr", PEM)]))
+    content = content.replace("é".encode(), b"\xff\xff")
+    with pytest.raises(Malformed, match="encoding that it states"):
+        batch_zip.opened(io.BytesIO(content))
+
+
+def test_what_is_packed_in_another_way_is_told() -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_LZMA) as made:
+        made.writestr("dev-1.csr", PEM)
+    (row,) = rows(held.getvalue())
+    assert "use deflate" in row.problem
+
+
+SOUND = archive([("dev-1.csr", PEM), ("dev-2.csr", PEM * 9), ("dev-3.der", b"\x30\x82" + b"\x01" * 90)])
+
+
+@given(st.dictionaries(st.integers(0, len(SOUND) - 1), st.integers(0, 255), min_size=1, max_size=8))
+@settings(max_examples=400)
+def test_no_damage_ends_in_anything_but_a_refusal_or_rows(damage: dict[int, int]) -> None:
+    content = bytearray(SOUND)
+    for place, byte in damage.items():
+        content[place] = byte
+    try:
+        found = rows(bytes(content))
+    except (Malformed, TooLarge):
+        return
+    assert all(len(row.csr) <= 2 * MAX_BODY for row in found)
+
+
+def test_rows_come_in_the_order_of_the_files_themselves() -> None:
+    content = archive([("dev-1.csr", PEM), ("dev-2.csr", PEM)])
+    archived = batch_zip.opened(io.BytesIO(content))
+    archived.filelist.reverse()
+    assert [row.device_id for row in batch_zip.rows(archived)] == ["dev-1", "dev-2"]
 
 
 def test_a_row_comes_back_from_its_line() -> None:

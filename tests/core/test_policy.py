@@ -32,7 +32,7 @@ EVERYBODY: list[Principal] = [
     FactoryDevice(ME),
     IssuedDevice(ME, LEAF),
     PasscodeHolder("user"),
-    OneTimePasscodeHolder(ME),
+    OneTimePasscodeHolder(ME, b"salt"),
     Operator("ada", ME),
 ]
 
@@ -52,7 +52,9 @@ def test_each_kind_of_principal_has_its_name_in_the_audit_record() -> None:
     ]
 
 
-@pytest.mark.parametrize("principal", [FactoryDevice(ME), IssuedDevice(ME, LEAF), OneTimePasscodeHolder(ME)], ids=kind)
+@pytest.mark.parametrize(
+    "principal", [FactoryDevice(ME), IssuedDevice(ME, LEAF), OneTimePasscodeHolder(ME, b"salt")], ids=kind
+)
 @pytest.mark.parametrize("other", ["device-2", "DEVICE-1", "Device-1", "device-11", "device-"])
 def test_nobody_speaks_for_another_device_not_even_in_other_case(principal: Principal, other: str) -> None:
     with pytest.raises(Forbidden, match="not the device"):

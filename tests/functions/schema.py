@@ -6,6 +6,7 @@ from typing import Any
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
+    "number": (int, float),
     "boolean": bool,
     "object": dict,
     "array": list,
@@ -30,7 +31,7 @@ def faults(document: Mapping[str, Any], schema: Mapping[str, Any], value: Any, a
             yield f"{at}: {value!r} fits {len(fitting)} forms"
         return
     kind = _TYPES[schema["type"]]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         yield f"{at}: {value!r} is no {schema['type']}"
         return
     if "enum" in schema and value not in schema["enum"]:

@@ -1,12 +1,12 @@
 """What the flows need to keep batches and their files, and to stay below a rate that all instances share."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Protocol
 
-from shared.core.batch import Batch
+from shared.core.batch import Batch, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Batches(Protocol):
         """Put it in the place of what was read. Raises StaleVersionError when somebody else has."""
         ...
 
-    def every(self) -> AsyncIterator[Batch]:
-        """All of them, in no order."""
+    def every(self, state: State | None = None) -> AsyncIterator[Batch]:
+        """All of them, or those in that state, in no order."""
         ...
 
 
@@ -43,15 +43,15 @@ class Files(Protocol):
         ...
 
     async def stage(self, name: str, number: int, content: bytes) -> None:
-        """Put down a block of a blob that is to be; the same number again replaces it."""
+        """Put down a block of a blob that is to be; the same number again replaces it, also when it is part of one."""
         ...
 
-    async def commit(self, name: str, blocks: int) -> int:
-        """Make a blob of the blocks from 1 to `blocks`; its size. Raises Conflict when one is missing."""
+    async def commit(self, name: str, blocks: int) -> None:
+        """Make a blob of the blocks from 1 to `blocks`; safe to repeat. Raises Conflict when one is missing."""
         ...
 
-    async def staged(self, name: str) -> Sequence[int]:
-        """The numbers of the blocks that were put down and belong to no blob yet, in order."""
+    async def blocks(self, name: str) -> Mapping[int, int]:
+        """The numbers and sizes of the blocks that were put down, whether a blob was made of them or not yet."""
         ...
 
     async def read(self, name: str, offset: int, length: int) -> bytes:
@@ -59,7 +59,7 @@ class Files(Protocol):
         ...
 
     def opened(self, name: str) -> AbstractAsyncContextManager[IO[bytes]]:
-        """The whole blob as a local file, to be read at any place."""
+        """The whole blob as a file that can be read at any place, beside the event loop alone."""
         ...
 
 

@@ -12,14 +12,6 @@ class Inventory(Protocol):
         """The valid certificates of that common name. Raises Unavailable, Throttled, UpstreamRefused."""
         ...
 
-
-class AdoptionWork(Protocol):
-    """The queue of certificates that were seen and are not known."""
-
-    async def adopt(self, label: str, common_name: str, thumbprint: str, certificate: bytes, hub: str) -> None:
-        """Find out what it is, and take it in if it is ours. Raises Unavailable.
-
-        `certificate` is its DER, or empty where nothing but the thumbprint was seen. `hub` is the name of the IoT Hub
-        that has it, or empty. `label` is empty where nothing tells it.
-        """
+    async def revoked(self, common_name: str) -> tuple[Answer, ...]:
+        """Those that are revoked or on hold; DigiCert ONE's list does not tell which. Raises as `named`."""
         ...

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
+from shared.core.adoption import Seen
 from shared.core.identity import DeviceId
 from shared.core.issuer import TrustChanged
 from shared.core.lifecycle import LifecycleEvent
@@ -27,6 +28,10 @@ class Work(Protocol):
 
     async def publish(self, device: DeviceId) -> None:
         """Publish what is in the device's outbox."""
+        ...
+
+    async def adopt(self, seen: Seen, delay: int = 0) -> None:
+        """Find out what the certificate is, and take it in if it is ours."""
         ...
 
 
