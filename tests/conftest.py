@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from sandbox import ports, probes
+
 REPOSITORY = Path(__file__).parents[1]
 STATE = REPOSITORY / ".sandbox"
 CONTROL = 9440
@@ -152,4 +154,18 @@ def sandbox(sandbox_process: Running) -> Iterator[Running]:
     sandbox_process.control("PUT", "/edge", {"buffer_chunked": True})
     sandbox_process.control("PUT", "/event-grid", {"duplicates": 0, "reorder": False})
     sandbox_process.control("PUT", "/dps", {"properties_as_text": False})
+    sandbox_process.control("PUT", "/dps/webhook", {"shows_certificate": False})
     sandbox_process.control("PUT", "/digicert", {"renew_any_time": False})
+
+
+@pytest.hookimpl(trylast=True)  # after the shuffle
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those with a sandbox of their own come first: the shared one, once started, stays until the end."""
+    items.sort(key=lambda item: "own_ports" not in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture
+def own_ports() -> None:
+    """For a test that starts a sandbox of its own: the fixed ports are free."""
+    if in_use := [port for port in ports.ALL.values() if probes.taken(port)]:
+        pytest.skip(f"a sandbox is running on this machine: ports {in_use} are in use")

@@ -109,6 +109,14 @@ def test_hubs_may_have_weights(tmp_path: Path) -> None:
     assert good(tmp_path, content).by_label["est"].hub_weights == (0, 3)
 
 
+def test_passcodes_that_operators_make_are_a_way_of_birth_of_their_own(tmp_path: Path) -> None:
+    content = sandbox_content()
+    assert not good(tmp_path, content).by_label["est"].authentication.one_time_passcodes
+    content["profiles"]["est"]["authentication"] = {"one_time_passcodes": True}
+    found = good(tmp_path, content).by_label["est"].authentication
+    assert (found.factory, found.passcode, found.one_time_passcodes) == (None, None, True)
+
+
 def test_a_chain_may_stand_in_a_file(tmp_path: Path) -> None:
     content = sandbox_content()
     content["profiles"]["rest"]["ca"] = {"source": "file", "path": "chain.pem"}
@@ -161,7 +169,12 @@ CASES: list[tuple[str, Any, str]] = [
     ("profiles.rest.ca", {"source": "est"}, "profiles.rest.ca.source: a REST upstream has no cacerts"),
     ("profiles.est.ca", {"source": "file", "path": "none.pem"}, "profiles.est.ca.path: none.pem: "),
     ("profiles.est.ca", "est", "profiles.est.ca: must be a table"),
-    ("profiles.est.authentication", {}, "profiles.est.authentication: needs factory_certificate or passcode"),
+    ("profiles.est.authentication", {}, "profiles.est.authentication: needs factory_certificate, passcode or"),
+    (
+        "profiles.est.authentication.one_time_passcodes",
+        "yes",
+        "profiles.est.authentication.one_time_passcodes: must be true or false",
+    ),
     (
         "profiles.est.authentication.factory_certificate.anchors",
         [],

@@ -32,6 +32,14 @@ def test_without_a_word_about_the_front_end_no_client_certificate_header_is_trus
     assert Settings.from_environment(GOOD).client_certificate_header == ""
 
 
+def test_batches_have_a_pace_and_a_size_of_their_own() -> None:
+    usual = Settings.from_environment(GOOD)
+    assert (usual.batch_rows_per_minute, usual.batch_megabytes) == (120, 1024)
+    wider = Settings.from_environment({**GOOD, "BATCH_ROWS_PER_MINUTE": " 6000 ", "BATCH_MEGABYTES": "2048"})
+    assert (wider.batch_rows_per_minute, wider.batch_megabytes) == (6_000, 2_048)
+    assert wider.blob_uri == "https://account.blob.core.windows.net"
+
+
 @pytest.mark.parametrize("name", sorted(GOOD))
 def test_each_missing_setting_is_named(name: str) -> None:
     with pytest.raises(Misconfigured) as refused:
@@ -50,6 +58,10 @@ def test_each_missing_setting_is_named(name: str) -> None:
         ("FRONT_END_SECRET_NAME", "front-end"),
         ("NUDGES_PER_MINUTE", "0"),
         ("NUDGES_PER_MINUTE", "many"),
+        ("STORAGE__blobServiceUri", "http://account.blob.core.windows.net"),
+        ("BATCH_ROWS_PER_MINUTE", "0"),
+        ("BATCH_ROWS_PER_MINUTE", "1000000"),
+        ("BATCH_MEGABYTES", "1.5"),
     ],
 )
 def test_each_wrong_setting_is_named(name: str, value: str) -> None:

@@ -1,5 +1,7 @@
 """What the end-to-end tests share: the world outside, those who look after it, and a device for hostile requests."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from sandbox.device import Identity
@@ -36,3 +38,14 @@ def operator(site: Site) -> Operator:
 @pytest.fixture
 def portal(site: Site) -> Portal:
     return Portal(site)
+
+
+@pytest.fixture
+def no_poison(portal: Portal) -> Iterator[None]:
+    """What the test finds in a poison queue is its own, and it leaves nothing there."""
+    queues = ("hub-events-poison", "nudge-poison")
+    for queue in queues:
+        portal.clear(queue)
+    yield
+    for queue in queues:
+        portal.clear(queue)

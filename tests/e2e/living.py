@@ -1,11 +1,15 @@
 """A device in the middle of its life: born over EST, registered with DPS, and known to its hub and to the ledger."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes
 
 from sandbox import device, ports
 from sandbox.device import Identity, Registration
 from tests.e2e.est import Site, eventually, leaf, ordinary, refused
 from tests.e2e.operators import Operator
+from tests.e2e.portal import Portal
 from tests.e2e.wire import Answer
 
 
@@ -31,6 +35,11 @@ class Living:
     def serial(self) -> str:
         """As the ledger writes it."""
         return f"{self.identity.leaf.serial_number:x}"
+
+    @property
+    def in_events(self) -> dict[str, object]:
+        """How its hub's events name it; Event Grid writes the hub's name in capitals in some places."""
+        return {"hubName": self.hub_name.upper(), "deviceId": self.name}
 
     def asks(self, identity: Identity | None = None) -> Answer:
         """For a certificate for a new key."""
@@ -72,3 +81,11 @@ def living(operator: Operator, name: str, label: str = "") -> Living:
     assert assignment.status == "assigned", assignment
     assert eventually(lambda: operator.device(name)["rotation"]["state"] == "settled"), "the hub's event was lost"
     return Living(operator.site, label, newborn.factory, identity, assignment.hub)
+
+
+def made_by_hand(portal: Portal, hub: str, name: str, spelled: Callable[[str], str] = str) -> Identity:
+    """A device that somebody has put into a hub past DPS, with a thumbprint of 40 digits (SHA-1)."""
+    newborn = portal.site.newborn(name)
+    identity = Identity(newborn.key, (leaf(newborn.ask()),))
+    portal.make_identity(hub, name, spelled(identity.leaf.fingerprint(hashes.SHA1()).hex()))  # noqa: S303 - the hub's
+    return identity

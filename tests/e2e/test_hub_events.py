@@ -1,19 +1,18 @@
 """Events of IoT Hub: in either schema, twice, late and in any order. None is believed, and none is lost."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 
 from sandbox import device as devices
 from sandbox import ports
 from sandbox.device import Identity
 from tests.e2e.est import Site, eventually, leaf, ordinary
-from tests.e2e.living import Living, living
+from tests.e2e.living import Living, living, made_by_hand
 from tests.e2e.operators import Operator
 from tests.e2e.portal import Portal, as_cloud_event, in_event_grids_own_schema
 
@@ -24,21 +23,11 @@ type Schema = Callable[..., dict[str, Any]]
 
 SCHEMAS = pytest.mark.parametrize("schema", [in_event_grids_own_schema, as_cloud_event])
 
-
-@pytest.fixture(autouse=True)
-def _no_poison(portal: Portal) -> Iterator[None]:
-    portal.clear(POISON)
-    yield
-    portal.clear(POISON)
-
-
-def about(device: Living) -> dict[str, object]:
-    """Event Grid writes the hub's name in capitals in some places."""
-    return {"hubName": device.hub_name.upper(), "deviceId": device.name}
+pytestmark = pytest.mark.usefixtures("no_poison")
 
 
 def connection(device: Living, number: int) -> dict[str, object]:
-    return about(device) | {"deviceConnectionStateEventInfo": {"sequenceNumber": f"{number:064X}"}, "moduleId": ""}
+    return device.in_events | {"deviceConnectionStateEventInfo": {"sequenceNumber": f"{number:064X}"}, "moduleId": ""}
 
 
 @SCHEMAS
@@ -68,15 +57,15 @@ def test_what_is_not_acted_on_is_acknowledged_and_counted(operator: Operator, po
     ident = f"other-{device.name}"
     for kind, data in (
         ("DeviceTelemetry", {"body": "aGk=", "properties": {}, "systemProperties": {}}),
-        ("DeviceRetired", about(device)),
+        ("DeviceRetired", device.in_events),
         ("DeviceDisconnected", connection(device, 9) | {"moduleId": "camera"}),
-        ("DeviceCreated", about(device) | {"deviceId": "events$not@of#dps"}),
+        ("DeviceCreated", device.in_events | {"deviceId": "events$not@of#dps"}),
     ):
         assert portal.deliver(schema(kind, data, ident=ident)) == 202
     ignored = [one["kind"] for one in portal.log("hub_event_ignored", event_id=ident)]
     names = ["DeviceTelemetry", "DeviceRetired", "DeviceDisconnected", "DeviceCreated"]
     assert ignored == [f"Microsoft.Devices.{name}" for name in names]
-    assert portal.deliver(schema("DeviceDeleted", about(device) | {"deviceId": "events-nobody"}, ident=ident)) == 202
+    assert portal.deliver(schema("DeviceDeleted", device.in_events | {"deviceId": "events-nobody"}, ident=ident)) == 202
     assert portal.log("hub_event", event_id=ident, outcome="UnknownDevice")
     assert operator.device(device.name) == before
     assert portal.waiting(POISON) == []
@@ -108,7 +97,7 @@ def test_a_malformed_event_is_kept_with_an_alarm(
 def test_an_event_of_a_hub_that_is_not_ours_is_kept(operator: Operator, portal: Portal) -> None:
     """The hub is missing in the settings: once it stands there the event can be replayed."""
     device = living(operator, "events-stranger")
-    data = about(device) | {"hubName": "hub-of-somebody"}
+    data = device.in_events | {"hubName": "hub-of-somebody"}
     assert portal.deliver(in_event_grids_own_schema("DeviceCreated", data)) == 202
     assert [one["data"] for one in portal.waiting(POISON)] == [data]
     assert operator.device(device.name)["hub"] == device.hub_name
@@ -116,85 +105,13 @@ def test_an_event_of_a_hub_that_is_not_ours_is_kept(operator: Operator, portal: 
 
 def test_a_hub_that_does_not_answer_makes_event_grid_come_again(operator: Operator, portal: Portal, site: Site) -> None:
     device = living(operator, "events-outage")
-    event = in_event_grids_own_schema("DeviceCreated", about(device), ident="outage")
+    event = in_event_grids_own_schema("DeviceCreated", device.in_events, ident="outage")
     site.sandbox.fault("IoT Hub", "status", method="GET", path=f"/devices/{device.name}", times=1000, status=503)
     assert portal.deliver(event) == 500
     site.sandbox.control("DELETE", "/faults")
     assert portal.deliver(event) == 202
     assert portal.log("hub_event", event_id="outage", outcome="Done")
     assert portal.waiting(POISON) == []
-
-
-def test_a_device_whose_identity_was_deleted_is_revoked_once_however_often_it_is_told(
-    operator: Operator, portal: Portal, site: Site
-) -> None:
-    """By a profile that says so."""
-    name = "events-deleted"
-    device = living(operator, name, "est")
-    site.sandbox.control("PUT", "/event-grid", {"duplicates": 3, "reorder": True})
-    mark = site.sandbox.mark()
-    portal.delete_identity(device.hub, device.name)
-
-    def deliveries() -> list[dict[str, Any]]:
-        entries = site.sandbox.journal(mark)
-        return [one for one in entries if one["event"] == "event delivery" and one["subject"].endswith(device.name)]
-
-    assert eventually(lambda: len(deliveries()) >= 4)
-    assert eventually(lambda: (operator.device(device.name)["saga"] or {}).get("done"))
-    assert {one["outcome"] for one in deliveries()} == {202}
-    shown = operator.device(device.name)
-    assert (shown["block"]["state"], shown["block"]["reason"]) == ("revoked", "cessationOfOperation")
-    assert (shown["saga"]["caller"], shown["saga"]["verb"]) == ("IoT Hub", "revoke")
-    assert shown["saga"]["comment"] == f"the identity was deleted from {device.hub_name}"
-    assert device.on_the_books() == {"REVOKED"}
-    device.is_shut_out()
-    assert portal.identity(device.hub, device.name) is None
-
-    def published() -> set[str]:
-        return {one["id"] for one in site.sandbox.control("GET", "/event-grid/published") if one["subject"] == name}
-
-    assert eventually(lambda: len(published()) >= 3), "issued, blocked, revoked"
-    assert len(published()) == 3
-
-
-def test_a_device_whose_identity_was_deleted_may_come_back(operator: Operator, portal: Portal) -> None:
-    """By a profile that says so: nothing is revoked, and its next registration makes a new identity."""
-    device = living(operator, "events-ignored", "unwrapped")
-    portal.delete_identity(device.hub, device.name)
-    assert eventually(lambda: operator.device(device.name)["hub"] is None)
-    shown = operator.device(device.name)
-    assert (shown["block"]["state"], shown["saga"]) == ("none", None)
-    assert device.on_the_books() == {"ISSUED"}
-    assert device.registers().hub == device.hub
-    assert eventually(lambda: operator.device(device.name)["hub"] == device.hub_name)
-    assert device.let_in()
-
-
-def test_a_deletion_that_is_told_after_the_device_has_come_back_is_history(
-    operator: Operator, portal: Portal, site: Site
-) -> None:
-    """The registry does not answer at the first delivery; at a later one the identity is there again."""
-    device = living(operator, "events-late", "est")
-    site.sandbox.fault("IoT Hub", "status", method="GET", path=f"/devices/{device.name}", times=1000, status=503)
-    mark = site.sandbox.mark()
-    portal.delete_identity(device.hub, device.name)
-
-    def told() -> list[object]:
-        entries = (one for one in site.sandbox.journal(mark) if one["event"] == "event delivery")
-        return [one["outcome"] for one in entries if one["type"].endswith("Deleted") and device.name in one["subject"]]
-
-    assert eventually(told) == [500]
-    assert device.registers().status == "assigned"
-    site.sandbox.control("DELETE", "/faults")
-    assert eventually(lambda: 202 in told())
-    assert portal.log("hub_event", device_id=device.name, kind="Microsoft.Devices.DeviceDeleted", outcome="LeftAlone")
-    # And once more, hours later, as a copy that Event Grid had kept back.
-    hours_ago = datetime.now(UTC) - timedelta(hours=20)
-    assert portal.deliver(as_cloud_event("DeviceDeleted", about(device), hours_ago)) == 202
-    shown = operator.device(device.name)
-    assert (shown["block"]["state"], shown["saga"], shown["hub"]) == ("none", None, device.hub_name)
-    assert device.let_in()
-    assert device.on_the_books() == {"ISSUED"}
 
 
 def test_an_event_of_the_hub_that_a_device_has_left_is_history(operator: Operator, portal: Portal) -> None:
@@ -212,12 +129,10 @@ def test_an_event_of_the_hub_that_a_device_has_left_is_history(operator: Operato
 def test_a_thumbprint_of_40_digits_is_known_too(
     operator: Operator, portal: Portal, site: Site, spelled: Callable[[str], str]
 ) -> None:
-    """An identity that somebody made by hand, with SHA-1: bound, renewed beside it, and never offline."""
+    """In either case: bound, renewed beside it, and never offline."""
     name = f"events-sha1-{spelled.__name__}"
-    newborn = site.newborn(name)
-    identity = Identity(newborn.key, (leaf(newborn.ask()),))
+    identity = made_by_hand(portal, HUB, name, spelled)
     let_in = partial(devices.connect, HUB, site.sandbox.tls_root, device_id=name)
-    portal.make_identity(HUB, name, spelled(identity.leaf.fingerprint(hashes.SHA1()).hex()))  # noqa: S303 - the hub's
     serial = f"{identity.leaf.serial_number:x}"
     assert eventually(lambda: operator.device(name)["rotation"]["current"] == serial)
     assert operator.device(name)["hub"] == "hub-a"

@@ -13,6 +13,7 @@ from tests.e2e.operators import Operator, problem, read
 from tests.e2e.portal import Portal
 
 LABELS = pytest.mark.parametrize("label", ["est", "rest", "individual"])
+MODES = pytest.mark.parametrize("label", ["rest", "individual"])  # of DPS
 STOLEN = {"reason": "keyCompromise", "comment": "stolen"}
 
 
@@ -38,7 +39,7 @@ def test_a_revoked_device_is_refused_everywhere_and_for_ever(operator: Operator,
         assert words in detail
 
 
-@LABELS
+@MODES
 def test_a_device_on_hold_is_refused_until_it_is_restored(operator: Operator, label: str) -> None:
     device = living(operator, f"ops-held-{label}", label)
     operator.done(device.name, "hold", {"comment": "in repair"})
@@ -72,7 +73,7 @@ def test_a_hold_can_become_a_revocation(operator: Operator) -> None:
     assert operator.device(device.name)["saga"]["verb"] == "revoke"
 
 
-@LABELS
+@MODES
 def test_a_decommissioned_device_has_no_identity_any_more(operator: Operator, portal: Portal, label: str) -> None:
     device = living(operator, f"ops-retired-{label}", label)
     assert portal.identity(device.hub, device.name) is not None

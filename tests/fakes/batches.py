@@ -2,14 +2,14 @@
 
 import io
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import IO
 
 from shared.core import pace
-from shared.core.batch import Batch
+from shared.core.batch import Batch, State
 from shared.core.errors import Conflict, NotFound
 from shared.flows.ports.batches import KeptBatch
 from shared.flows.ports.clock import Clock
@@ -38,55 +38,54 @@ class FakeBatches:
             self.rows[batch.id] = KeptBatch(batch, str(next(self._versions)))
             return self.rows[batch.id]
 
-    async def every(self) -> AsyncIterator[Batch]:
+    async def every(self, state: State | None = None) -> AsyncIterator[Batch]:
         async with self.calls.to("batches.every"):
-            found = [kept.batch for kept in self.rows.values()]
+            found = [kept.batch for kept in self.rows.values() if state in (None, kept.batch.state)]
         for batch in found:
             yield batch
 
 
 @dataclass
 class FakeFiles:
-    """`blobs` are those that can be read, `blocks` what was put down and is no blob yet."""
+    """`contents` are what can be read, `parts` the blocks that were put down, of which some are part of a blob."""
 
     calls: Calls = field(default_factory=Calls)
-    blobs: dict[str, bytes] = field(default_factory=dict)
-    blocks: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
 
     async def write(self, name: str, content: bytes) -> None:
         async with self.calls.to("files.write"):
-            self.blobs[name] = content
+            self.contents[name] = content
+            self.parts.pop(name, None)
 
     async def stage(self, name: str, number: int, content: bytes) -> None:
         async with self.calls.to("files.stage"):
-            self.blocks.setdefault(name, {})[number] = content
+            self.parts.setdefault(name, {})[number] = content
 
-    async def commit(self, name: str, blocks: int) -> int:
+    async def commit(self, name: str, blocks: int) -> None:
         async with self.calls.to("files.commit"):
-            there = self.blocks.get(name, {})
-            wanted = range(1, blocks + 1)
+            there, wanted = self.parts.get(name, {}), range(1, blocks + 1)
             if any(number not in there for number in wanted):
                 raise Conflict("blocks of the file are missing")
-            self.blobs[name] = b"".join(there[number] for number in wanted)
-            self.blocks.pop(name, None)
-            return len(self.blobs[name])
+            self.parts[name] = {number: there[number] for number in wanted}
+            self.contents[name] = b"".join(self.parts[name].values())
 
-    async def staged(self, name: str) -> Sequence[int]:
-        async with self.calls.to("files.staged"):
-            return sorted(self.blocks.get(name, {}))
+    async def blocks(self, name: str) -> Mapping[int, int]:
+        async with self.calls.to("files.blocks"):
+            return {number: len(part) for number, part in self.parts.get(name, {}).items()}
 
     async def read(self, name: str, offset: int, length: int) -> bytes:
         async with self.calls.to("files.read"):
-            if name not in self.blobs:
+            if name not in self.contents:
                 raise NotFound("there is no such file")
-            return self.blobs[name][offset : offset + length]
+            return self.contents[name][offset : offset + length]
 
     @asynccontextmanager
     async def opened(self, name: str) -> AsyncIterator[IO[bytes]]:
         async with self.calls.to("files.opened"):
-            if name not in self.blobs:
+            if name not in self.contents:
                 raise NotFound("there is no such file")
-            content = self.blobs[name]
+            content = self.contents[name]
         yield io.BytesIO(content)
 
 

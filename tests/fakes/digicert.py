@@ -1,6 +1,7 @@
 """A small CA that issues real certificates for real requests, and misbehaves on request."""
 
 import asyncio
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,18 +29,29 @@ type Flaw = Literal["wrong_key", "wrong_subject", "other_issuer", "expired"]
 DAY = timedelta(days=1)
 
 
+@functools.cache
+def _hierarchy() -> pki.Hierarchy:
+    """One for all tests: a new one would take a good part of the time of most."""
+    return pki.issuing_hierarchy(START - 400 * DAY)
+
+
 @dataclass
 class FakeCa:
     """`issued` is all that was ever paid for. `lifetime` holds for what is issued from now on."""
 
     clock: Clock
-    hierarchy: pki.Hierarchy = field(default_factory=lambda: pki.issuing_hierarchy(START - 400 * DAY))
+    hierarchy: pki.Hierarchy = field(default_factory=_hierarchy)
     lifetime: timedelta = 90 * DAY
     issued: list[x509.Certificate] = field(default_factory=list)
     announced: list[x509.Certificate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.announced += [self.hierarchy.root.certificate, self.hierarchy.ica.certificate]
+
+    def with_keys_of_its_own(self) -> None:
+        """The same names, and nothing that the CA of other tests has signed."""
+        self.hierarchy = pki.issuing_hierarchy(START - 400 * DAY)
+        self.announced[:] = [self.hierarchy.root.certificate, self.hierarchy.ica.certificate]
 
     def roll(self) -> None:
         """A new issuing CA under the same root."""
@@ -172,13 +184,26 @@ def _extensions(request: SigningRequest) -> pki.Extensions:
 
 @dataclass
 class FakeInventory:
-    """All that the CA has issued and that is valid, by common name."""
+    """All that the CA has issued, by common name; what it has revoked is in `taken_back`, by serial number."""
 
     ca: FakeCa
     calls: Calls = field(default_factory=Calls)
+    taken_back: set[int] = field(default_factory=set)
 
     async def named(self, common_name: str) -> tuple[Answer, ...]:
         async with self.calls.to("inventory.named"):
-            names = ((one, one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value) for one in self.ca.issued)
-            valid = [one for one, name in names if name == common_name and one.not_valid_after_utc > self.ca.clock()]
-            return tuple(Answer([one], f"id-{one.serial_number:x}") for one in valid)
+            return self._listed(common_name, is_revoked=False)
+
+    async def revoked(self, common_name: str) -> tuple[Answer, ...]:
+        async with self.calls.to("inventory.revoked"):
+            return self._listed(common_name, is_revoked=True)
+
+    def _listed(self, common_name: str, *, is_revoked: bool) -> tuple[Answer, ...]:
+        names = ((one, one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value) for one in self.ca.issued)
+        fitting = [one for one, name in names if name == common_name]
+        if is_revoked:
+            listed = [one for one in fitting if one.serial_number in self.taken_back]
+        else:
+            now, gone = self.ca.clock(), self.taken_back
+            listed = [one for one in fitting if one.not_valid_after_utc > now and one.serial_number not in gone]
+        return tuple(Answer([one], f"id-{one.serial_number:x}") for one in listed)

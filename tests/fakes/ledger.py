@@ -95,22 +95,29 @@ class FakeLedger:
 
     def read(self, device: DeviceId, claim_key: str = "") -> Snapshot:
         """What `load` returns, for tests that look."""
-        partition = self.rows[registration_key(device)]
-        wanted = {
-            key: row
-            for key, row in sorted(partition.items())
-            if key in (DEVICE, "saga", f"claim-{claim_key}") or key.startswith(("cert-", "event-"))
-        }
-        values = [value for _, value in wanted.values()]
-        events = [one for one in values if isinstance(one, LifecycleEvent)]
-        return Snapshot(
-            device=next((one for one in values if isinstance(one, Device)), None),
-            claim=next((one for one in values if isinstance(one, Claim)), None),
-            certificates=tuple(one for one in values if isinstance(one, LedgerCertificate)),
-            saga=next((one for one in values if isinstance(one, Saga)), None),
-            outbox=tuple(sorted(events, key=lambda one: (one.time, one.id))),
-            versions={key: version for key, (version, _) in wanted.items()},
-        )
+        there: Device | None = None
+        claim: Claim | None = None
+        saga: Saga | None = None
+        certificates: list[LedgerCertificate] = []
+        events: list[LifecycleEvent] = []
+        versions: dict[str, str] = {}
+        partition, wanted = self.rows[registration_key(device)], (DEVICE, "saga", f"claim-{claim_key}")
+        for key in sorted(partition):
+            if key not in wanted and not key.startswith(("cert-", "event-")):
+                continue
+            versions[key], value = partition[key]
+            if isinstance(value, LedgerCertificate):
+                certificates.append(value)
+            elif isinstance(value, LifecycleEvent):
+                events.append(value)
+            elif isinstance(value, Device):
+                there = value
+            elif isinstance(value, Saga):
+                saga = value
+            else:
+                claim = value
+        events.sort(key=lambda one: (one.time, one.id))
+        return Snapshot(there, claim, tuple(certificates), saga, tuple(events), versions)
 
     def put(self, device: DeviceId, value: Value) -> None:
         """As somebody else would: whoever has read the row before holds a stale version now."""

@@ -7,6 +7,7 @@ DPS has begun it writes later.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from shared.core.adoption import Seen
 from shared.core.allocation import Registration
 from shared.core.events import DeviceConnection, DeviceCreated, DeviceDeleted
 from shared.core.fleet import LedgerCertificate
@@ -138,6 +139,8 @@ class Post:
                 await self.app.revoke.advance(message.device)
             case "publish":
                 await self.app.announce.flush(message.device)
+            case "adopt":
+                await self.world.adopt.look_up(message.seen or Seen("", "", ""))
             case "nudge":
                 await self.app.renew.nudge(
                     Due(message.device, message.serial), message.day or self.world.clock().date()

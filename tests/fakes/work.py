@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
+from shared.core.adoption import Seen
 from shared.core.identity import DeviceId
 from shared.flows.ports.index import Due
 from tests.fakes.calls import Calls
@@ -24,7 +25,7 @@ class Message:
     day: date | None = None
     delay: int = 0
     batch: str = ""
-    seen: tuple[str, str, str, bytes, str] | None = None
+    seen: Seen | None = None
 
 
 @dataclass
@@ -49,9 +50,8 @@ class FakeWork:
     async def batch(self, ident: str, delay: int = 0) -> None:
         await self._send(Message("batch", DeviceId(""), batch=ident, delay=_cut(delay)))
 
-    async def adopt(self, label: str, common_name: str, thumbprint: str, certificate: bytes, hub: str) -> None:
-        seen = (label, common_name, thumbprint, certificate, hub)
-        await self._send(Message("adopt", DeviceId(common_name), label=label, seen=seen))
+    async def adopt(self, seen: Seen, delay: int = 0) -> None:
+        await self._send(Message("adopt", DeviceId(seen.common_name), delay=_cut(delay), seen=seen))
 
     async def _send(self, message: Message) -> None:
         async with self.calls.to(f"work.{message.queue}"):

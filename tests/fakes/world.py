@@ -21,6 +21,7 @@ from shared.flows.application import Application
 from shared.flows.backlog import Backlog
 from shared.flows.batch import Batching
 from shared.flows.batch_chunk import Chunk
+from shared.flows.batch_run import BatchRun
 from shared.flows.census import Census
 from shared.flows.enroll import Enroll, Enrolled, Waiting
 from shared.flows.issue import Issue
@@ -34,6 +35,7 @@ from shared.flows.ready import Ready
 from shared.flows.renew import Renew
 from shared.flows.revocation_sync import RevocationSync
 from shared.flows.revoke import Revoke
+from shared.flows.revoked_devices import RevokedDevices
 from shared.flows.rotate import Rotate
 from shared.flows.survey import Survey
 from shared.flows.sweep import Sweep
@@ -108,20 +110,41 @@ class Fakes:
         self.revoke = Revoke(known, ledger, dps, hubs, dict.fromkeys(self.profiles, self.digicert), work, self.clock)
         self.provision = Provision(known, HUB_HOSTS, ledger, hubs, dps, self.rotate, self.revoke, work, self.clock)
         once = Once(ledger, self.chains, Issuers(self.watermarks, self.clock), self.clock, asyncio.sleep)
-        self.adopt = Adopt(known, self.chains, once.issuers, self.inventories, ledger, self.provision, work, self.clock)
+        self.adopt = Adopt(
+            profiles=known,
+            chains=self.chains,
+            issuers=once.issuers,
+            inventories=self.inventories,
+            ledger=ledger,
+            provision=self.provision,
+            revoked=RevokedDevices(self.index, ledger, self.revoke, self.clock),
+            work=work,
+            clock=self.clock,
+        )
         self.issue = Issue(self.upstreams, once, self.rotate)
         self.passcodes = Passcodes(known, ledger, self.random, at_once, self.clock, cost=1)
         self.enroll = Enroll(known, self.secrets, self.chains, self.issue, self.passcodes, self.clock)
         self.batching = Batching(
             batches=self.batches,
             files=self.files,
-            chunk=Chunk(known, self.issue, Turns(self.pace, self.pace.per_minute, self.clock, asyncio.sleep)),
+            wishes=self.wishes,
             work=work,
             clock=self.clock,
             aside=at_once,
             most_bytes=1024 * 1024,
             most_at_once=64 * 1024,
             chunk_rows=10,
+            part_bytes=1_000,
+        )
+        turns = Turns(self.pace, self.pace.per_minute, self.clock, asyncio.sleep)
+        self.batch_run = BatchRun(
+            batches=self.batches,
+            files=self.files,
+            chunk=Chunk(known, self.issue, turns, at_once=16),
+            work=work,
+            clock=self.clock,
+            aside=at_once,
+            most_bytes=1024 * 1024,
         )
 
     def random(self, count: int) -> bytes:
@@ -184,6 +207,7 @@ class Fakes:
             ),
             operate=Operate(self.ledger, self.revoke, self.wishes, self.poison, self.work, self.clock),
             batching=self.batching,
+            batch_run=self.batch_run,
             manifest=Manifest(known, self.ledger, self.clock),
             survey=survey,
             backlog=Backlog(self.queues, self.poison, survey, self.clock),

@@ -58,6 +58,7 @@ class Life:
     using: LedgerCertificate | None = None
     held: LedgerCertificate | None = None
     last: Device | None = None
+    unanswered: Device | None = None
     asked: datetime | None = None
     sequence: int = 0
     keys: int = 0
@@ -88,19 +89,25 @@ class Life:
     # What the device does.
 
     async def ask(self, device: Device) -> None:
-        before, self.asked, self.last, self.held = self.block, self.world.clock(), device, None
+        before, self.asked, self.held = self.block, self.world.clock(), None
+        self.last = self.unanswered = device
         try:
             got = (await self.world.birth(device)).issued
         except Forbidden:
             assert {before, self.block} != {Block.NONE}, "a device that is not blocked is refused"
             raise
         assert Block.NONE in (before, self.block) or not self.alone, "a blocked device has got a certificate"
-        self.held = got if got != self.using else None
+        self.unanswered, self.held = None, got if got != self.using else None
 
     async def be_born(self) -> None:
         """From the factory, or wiped: with nothing but its factory certificate."""
         self.using = self.held = None
         await self.ask(self.factory.with_new_key())
+
+    async def ask_again(self) -> None:
+        """For what it has asked in vain."""
+        if self.unanswered is not None:
+            await self.ask(self.unanswered)
 
     async def renew(self) -> None:
         if self.using is not None:
@@ -186,8 +193,7 @@ class Life:
         elif self.asked is not None and now + step > self.asked + GRACE - timedelta(hours=2):
             await self.post.deliver()
             with contextlib.suppress(Refusal):  # it was blocked by what was delivered
-                if self.held is None:
-                    await self.renew()
+                await self.ask_again()
                 await self.change_over()
             self.asked = None
         self.world.clock.forward(seconds=step.total_seconds())

@@ -9,14 +9,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from sandbox import pki
 from shared.core import births
+from shared.core.adoption import Seen
 from shared.core.errors import Conflict, Forbidden, Unavailable
 from shared.core.est import Operation
 from shared.core.fleet import Block
 from shared.core.identity import DeviceId
 from shared.core.revocation import Reason
-from shared.flows.adopt import Adopted, NotTaken, Seen
+from shared.flows.adopt import Adopted, NotTaken
 from tests.fakes.calls import Crash, Moment
+from tests.fakes.clock import START
 from tests.fakes.devices import Device
 from tests.fakes.world import HUB_HOSTS, PROFILE, Fakes, fakes
 
@@ -30,6 +33,14 @@ def foreign(world: Fakes, name: str = "dev-1") -> tuple[Device, x509.Certificate
     """A device that got its certificate from the label's CA by another protocol."""
     device = Device(name)
     return device, world.ca.issue(device.request())
+
+
+def of_another_ca() -> Fakes:
+    """A world whose CA nobody here trusts."""
+    other = fakes()
+    other.ca.hierarchy = pki.issuing_hierarchy(START)
+    other.ca.announced[:] = [other.ca.hierarchy.root.certificate, other.ca.hierarchy.ica.certificate]
+    return other
 
 
 def seen(leaf: x509.Certificate, *, hub: str = "", whole: bool = False, label: str = PROFILE.label) -> Seen:
@@ -113,8 +124,7 @@ async def test_what_nobody_knows_is_not_taken(world: Fakes) -> None:
 
 
 async def test_what_another_ca_has_signed_is_not_taken(world: Fakes) -> None:
-    other = fakes()
-    _, leaf = foreign(other)
+    _, leaf = foreign(of_another_ca())
     with pytest.raises(Forbidden, match="no CA of this label"):
         await world.adopt.take(world.profile, leaf)
     assert await world.adopt.look_up(seen(leaf, whole=True)) == NotTaken(
@@ -142,7 +152,7 @@ async def test_what_has_expired_and_what_is_a_ca_is_not_taken(world: Fakes) -> N
 async def test_the_label_is_found_where_nothing_tells_it() -> None:
     first, second = PROFILE, replace(PROFILE, label="second")
     world = Fakes({"devices": first, "second": second})
-    own = fakes()
+    own = of_another_ca()
     world.sources["devices"].ca = own.ca
     world.inventories["devices"].ca = own.ca
     _, leaf = foreign(world)
@@ -247,7 +257,7 @@ async def test_a_record_that_changes_meanwhile_is_read_again_and_not_for_ever(wo
 async def test_an_import_takes_each_row_for_itself(world: Fakes) -> None:
     _, first = foreign(world)
     _, second = foreign(world, "dev-2")
-    _, stranger = foreign(fakes())
+    _, stranger = foreign(of_another_ca())
     lines = [
         json.dumps({"certificate": one.public_bytes(Encoding.PEM).decode()}) for one in (first, stranger, second, first)
     ]

@@ -65,6 +65,7 @@ async def test_not_when_it_was_revoked() -> None:
 
 async def test_not_when_it_only_names_our_ca() -> None:
     world, stranger = lenient(7), lenient(7)
+    stranger.ca.with_keys_of_its_own()
     await expired(world, 6)
     with pytest.raises(Forbidden, match="not trusted"):
         await world.post(await expired(stranger, 6), AGAIN)

@@ -35,7 +35,8 @@ async def made(world: Fakes, name: DeviceId = ME) -> Device:
 
 async def test_a_device_is_born_by_its_passcode(world: Fakes) -> None:
     born = await world.birth(await made(world))
-    assert born.principal == OneTimePasscodeHolder(ME)
+    assert isinstance(born.principal, OneTimePasscodeHolder)
+    assert born.principal.device_id == ME
     assert len(world.ca.issued) == 1
 
 
@@ -147,6 +148,38 @@ async def test_a_later_one_ends_an_earlier_one(world: Fakes) -> None:
     with pytest.raises(Unauthenticated):
         await world.birth(first)
     await world.birth(second)
+
+
+async def test_one_that_was_replaced_while_it_was_checked_lets_nobody_in_and_leaves_the_new_one_whole(
+    world: Fakes,
+) -> None:
+    device = await made(world)
+
+    async def replaced() -> None:
+        del world.calls.meanwhile["chain.fetch"]
+        await world.passcodes.make(ME, "", HOUR)
+
+    world.calls.meanwhile["chain.fetch"] = replaced
+    with pytest.raises(Forbidden, match="another one-time passcode since"):
+        await world.birth(device)
+    kept = world.ledger.read(ME).device
+    assert kept is not None
+    assert kept.passcode is not None
+    assert (kept.passcode.burnt_by, kept.passcode.held_by) == ("", "")
+
+
+async def test_one_that_is_replaced_while_the_certificate_is_made_is_not_burnt_for_it(world: Fakes) -> None:
+    device = await made(world)
+    later: list[str] = []
+
+    async def replaced() -> None:
+        del world.calls.meanwhile["upstream.issue"]
+        later.append((await world.passcodes.make(ME, "", HOUR)).text)
+
+    world.calls.meanwhile["upstream.issue"] = replaced
+    await world.birth(device)
+    await world.birth(device.with_new_key().with_password(f"{ME}:{later[0]}"))
+    assert len(world.ca.issued) == 2
 
 
 async def test_what_is_no_passcode_of_a_device_is_nobodys(world: Fakes) -> None:

@@ -182,6 +182,7 @@ async def start(*, separate: bool, individual: bool, late: bool) -> Player:
     world = fakes(dps=IndividualEnrollment() if individual else GroupEnrollment("birthcert"), daily_limit=1000)
     world.ca.lifetime = timedelta(days=3650)
     world.source.calls = Calls()  # the chain is refreshed in the background, where a fault would hit nobody
+    world.calls.turns = False
     device = world.device()
     est = (await world.birth(device)).issued
     using = (await world.birth(device.with_issued(est).with_new_key())).issued if separate else est

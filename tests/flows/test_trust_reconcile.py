@@ -77,6 +77,7 @@ async def test_two_labels_of_one_group_share_its_slots() -> None:
     world.groups.make(GROUP, Slots())
     other = RevocationWorld(replace(PROFILE, label="others"), world.clock, world.calls)
     other.watermarks = world.watermarks
+    other.ca.with_keys_of_its_own()
     labels = {**world.profiles.by_label, **other.profiles.by_label}
     trust = replace(
         world.trust,
