@@ -25,8 +25,8 @@ test: environment ## all tests; every branch of core and flows must have been ta
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --fail-under=100
 
-test-deployment: environment ## the longer tests: setup and smoke commands against the sandbox, what documents say to run
-	@$(PY) -m pytest tests/setup tests/smoke tests/docs
+test-deployment: environment ## the longer tests: setup and smoke commands, queries, what documents say to run
+	@$(PY) -m pytest tests/setup tests/smoke tests/monitor tests/docs
 
 check: static test ## format, lint, types and floors, then all tests
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks import cpu, crl, imports, load, revocation, scan
+from benchmarks import births, cpu, crl, imports, load, revocation, scan
 
 PLACE: Final = Path(".bench") / "results.json"
 RATIO_AIM: Final = 2.0
@@ -27,6 +27,7 @@ class Results:
     revocation: list[revocation.Figure]
     scan: list[scan.Figure]
     crl: list[crl.Figure]
+    births: list[births.Figure]
 
 
 def above_aim(results: Results) -> list[str]:
@@ -70,7 +71,14 @@ def _lifecycle(results: Results) -> list[str]:
     if results.crl:
         reading = ("Reading of a CRL", "entries", "CPU s", "ratio", "peak MB of the process")
         blocks.append(_block(reading, map(_crl_row, results.crl), crl.NOTE))
+    if results.births:
+        born = ("Other births, ports in memory", "rows", "rows/s", "share of the rate", "peak MB of the process")
+        blocks.append(_block(born, map(_birth_row, results.births), births.NOTE))
     return blocks
+
+
+def _birth_row(one: births.Figure) -> tuple[str, ...]:
+    return (one.name, f"{one.rows:,}", f"{one.per_second:.0f}", _number(one.share, 2), _number(one.peak_mb, 0))
 
 
 def _revocation_row(one: revocation.Figure) -> tuple[str, ...]:
@@ -126,6 +134,7 @@ def write(results: Results) -> Path:
         "revocation": [asdict(one) for one in results.revocation],
         "scan": [asdict(one) for one in results.scan],
         "crl": [asdict(one) for one in results.crl],
+        "births": [asdict(one) for one in results.births],
     }
     PLACE.parent.mkdir(exist_ok=True)
     PLACE.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

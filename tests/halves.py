@@ -1,7 +1,7 @@
 """`python -m tests.halves`: all tests in two processes at once, one of which owns the sandbox and its fixed ports.
 
 What needs no sandbox runs beside it, and is shown when it has ended. Both measure coverage; `make test` joins it. The
-tests of a deployment take minutes of their own: `make test-deployment`.
+tests of a deployment and of its documents take minutes of their own: `make test-deployment`.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ from typing import IO, Final
 HERE: Final = Path(__file__).parent
 # Folders whose tests take no port: all others stand in the sandbox's half, so that no new folder is forgotten.
 WITHOUT_SANDBOX: Final = ("adapters", "configuration", "core", "flows", "functions", "infra")
-DEPLOYMENT: Final = ("docs", "setup", "smoke")
+DEPLOYMENT: Final = ("docs", "monitor", "setup", "smoke")
 
 
 def main() -> int:

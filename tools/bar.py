@@ -1,5 +1,6 @@
 """A progress bar on a terminal, and a line now and then where there is none."""
 
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ class Bar:
         filled = round(share * _WIDTH)
         line = f"[{'█' * filled}{'·' * (_WIDTH - filled)}] {share:6.1%} {text}"
         if self.stream.isatty():
+            line = line[: shutil.get_terminal_size().columns - 1]  # one that wraps is not written over
             self.stream.write(f"\r\x1b[K{line}" + ("\n" if last else ""))
             self.stream.flush()
         elif last or time.monotonic() - self.shown >= _QUIET_SECONDS:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from os import environ  # noqa: TID251 - this command is a composition root of its own, as wiring is the app's
 
 from infra.smoke import answers, credentials, front, handshakes, life, probes, upstream
@@ -13,7 +14,10 @@ from infra.smoke.report import Report
 from infra.smoke.site import Ops, Site
 from infra.smoke.trial import Living, Trial
 from infra.smoke.upstream import Platform
-from shared.wiring import now
+
+
+def now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - as above, and wiring would bring every SDK with it
 
 
 def main() -> int:

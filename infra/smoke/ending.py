@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from infra.smoke import entries, hub
+from infra.smoke import hub
 from infra.smoke.checks import Check, Finding, settle
 from infra.smoke.registering import Registered, register
 from infra.smoke.site import Json
@@ -117,6 +117,8 @@ def _asked(check: Check, trial: Trial, living: Living) -> Finding:
     if not trial.options.dps_service:
         do = "Name the DPS with --dps-service HOST or DPS_HOST, and sign in: az login."
         return check.unknown("not tried", do)
+    from infra.smoke import entries  # with Azure's SDKs, which nothing else here needs
+
     try:
         entries.unblock(trial.options.dps_service, living.newest.name)
     except entries.NotDone as error:

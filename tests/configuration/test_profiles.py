@@ -173,7 +173,7 @@ CASES: list[tuple[str, Any, str]] = [
     (
         "profiles.est.authentication.one_time_passcodes",
         "yes",
-        "profiles.est.authentication.one_time_passcodes: must be true or false",
+        "profiles.est.authentication.one_time_passcodes: must be a true or false",
     ),
     (
         "profiles.est.authentication.factory_certificate.anchors",

@@ -90,8 +90,9 @@ def check(answer: Answer, document: Json, described: Json) -> None:
     content = expected["content"][answer.header("Content-Type")]
     assert answer.header("Cache-Control") == "no-store"
     assert answer.header("Content-Length") == str(len(answer.body))
-    assert not list(faults(document, content["schema"], read(answer)))
-    assert all(answer.header(name) for name in expected.get("headers", {}))
+    if content["schema"].get("format") != "binary":
+        assert not list(faults(document, content["schema"], read(answer)))
+    assert all(answer.header(name) for name in expected.get("headers", {}) if name != "Link")
 
 
 def problem(answer: Answer) -> tuple[int, str, str]:

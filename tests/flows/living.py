@@ -184,19 +184,24 @@ class Life:
             self.world.hubs.put(hub, self.factory.id, self.using.certificate.thumbprint)
 
     async def wait(self, step: timedelta) -> None:
-        """DPS writes within seconds. No device waits longer than the grace with a certificate that it may have."""
+        """DPS writes within seconds, and a device asks again for what it got no answer for.
+
+        None waits longer than the grace with a certificate that it may have, unless it is blocked.
+        """
         self.world.calls.faults.clear()
         self.dps_writes()
         now = self.world.clock()
-        if self.block is not Block.NONE:
-            self.asked = now if self.asked else None
-        elif self.asked is not None and now + step > self.asked + GRACE - timedelta(hours=2):
-            await self.post.deliver()
-            with contextlib.suppress(Refusal):  # it was blocked by what was delivered
-                await self.ask_again()
+        with contextlib.suppress(Refusal):  # it is blocked
+            await self.ask_again()
+            if self.asked is not None and now + step > self.asked + GRACE - timedelta(hours=2):
+                await self.post.deliver()
                 await self.change_over()
-            self.asked = None
+                self.asked = None
+        if self.asked is not None and self.block is not Block.NONE:
+            self.asked = now + step
         self.world.clock.forward(seconds=step.total_seconds())
+        if step >= timedelta(hours=1):
+            await self.post.app.sweep.run()
 
 
 async def act(life: Life, what: Act, pick: int) -> None:

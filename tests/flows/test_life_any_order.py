@@ -121,12 +121,17 @@ def down(calls: Calls) -> Refusal:
     return OutcomeUnknown("no answer", retry_after=1) if unknown else Unavailable("down", retry_after=1)
 
 
-def check_moment(life: Life) -> None:
-    """The hub knows the certificate in use, whoever is at work."""
+def check_moment(life: Life, step: Step) -> None:
+    """The hub knows the certificate in use, whoever is at work; and a new one when the device gets it."""
     there = life.world.hubs.identities.get((life.dps.hub, life.factory.id))
-    if there is not None and life.using is not None and life.block is not Block.REVOKED:
-        own = life.using.certificate.thumbprint
-        assert own in there.thumbprints, f"{there} does not let in {own}"
+    if there is None or life.using is None or life.block is Block.REVOKED:
+        return
+    needed = [life.using]
+    if life.held is not None and step in [Step(what, step.pick) for what in ("renew", "renew with the old one")]:
+        needed.append(life.held)
+    for one in needed:
+        own = one.certificate.thumbprint
+        assert own in there.thumbprints, f"after {step}: {there} does not let in {own}"
 
 
 async def end(life: Life) -> None:
@@ -139,7 +144,7 @@ async def end(life: Life) -> None:
         await life.post.app.sync.run()
         await life.post.deliver()
         life.told |= {one.id for one in life.known.outbox}
-    check_moment(life)
+    check_moment(life, Step("a minute"))
     check_model(life)
     await (check_let_in(life) if life.block is Block.NONE else check_shut_out(life))
 
@@ -150,6 +155,11 @@ def check_model(life: Life) -> None:
     assert block in allowed
     assert not (life.doomed and block is Block.NONE)
     assert known.saga is None or known.saga.next is None
+    if known.device is not None and block is Block.NONE:
+        waiting = [one for _, one in life.post.messages if one.queue == "settle"]
+        assert known.device.rotating_since is None or waiting, "nobody will end the rotation"
+        there = (life.dps.hub, life.factory.id) in life.world.hubs.identities
+        assert known.device.hub == life.dps.hub or not there, "nobody knows where the device is"
     assert known.outbox == ()
     assert life.world.ledger.hints == {}
     assert life.told <= life.world.topic.ids
@@ -227,7 +237,7 @@ async def whole(steps: list[Step], world: Fakes, *, live: bool) -> None:
         await life.post.deliver()
     for step in steps:
         await play(life, step)
-        check_moment(life)
+        check_moment(life, step)
     await end(life)
 
 

@@ -42,26 +42,19 @@ def test_a_deployment_as_it_should_be_holds_and_of_its_test_device_nothing_stays
     assert smoke.dps("GET", f"/enrollments/{name}")["provisioningStatus"] == "disabled"
 
 
-def test_a_factory_certificate_names_the_device_and_another_label_goes_its_own_way(smoke: Smoke) -> None:
+def test_a_factory_certificate_names_the_device_and_a_label_gives_it_an_enrollment_of_its_own(smoke: Smoke) -> None:
     certificate, key = smoke.sandbox.mint(f"smoke-factory-{os.getpid()}", smoke.folder)
     both = certificate.read_text() + key.read_text()
-    done = smoke.run("--label", "rest", "--bootstrap", "-", "--dps-service", "", stdin=both)
+    done = smoke.run("--label", "individual", "--bootstrap", "-", "--dps-service", "", stdin=both)
     assert (done.status, done.errors) == (0, "")
     assert done.not_ok == {**ALWAYS, **NO_MQTT, "DPS asks the app": "CANNOT TELL"}
     assert device_of(done) == f"smoke-factory-{os.getpid()}"
     assert quiet(smoke, done)
 
-    again = smoke.run("--label", "rest", "--bootstrap", "-", stdin=both)
+    again = smoke.run("--label", "individual", "--bootstrap", "-", stdin=both)
     assert again.status == 1
     assert "take another name" in again.rows["a new name"]["do"], "a device that has lived must not be revoked"
     assert "birth" not in again.rows
-
-
-def test_a_device_with_an_enrollment_of_its_own_is_let_in_and_shut_out_as_well(smoke: Smoke) -> None:
-    smoke.environment["BIRTHCERT_BOOTSTRAP"] = smoke.sandbox.passcode
-    done = smoke.run("--label", "individual")
-    assert (done.status, done.errors) == (0, "")
-    assert set(done.not_ok) <= {*ALWAYS, *NO_MQTT, "DPS asks the app"}
 
 
 def test_without_a_device_nothing_is_issued_and_no_credential_needed(smoke: Smoke) -> None:
