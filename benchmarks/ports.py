@@ -1,11 +1,13 @@
 """Ports in memory that cost next to nothing, so that what is measured is the product."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from cryptography import x509
 
+from benchmarks.minting import Mint
 from shared.core.adoption import Seen
 from shared.core.csr import SigningRequest
 from shared.core.fleet import Change, Claim, Device, Snapshot
@@ -54,6 +56,26 @@ class PreparedUpstream:
     async def issue(self, request: SigningRequest, renews: str) -> Answer:
         del renews
         return Answer([x509.load_der_x509_certificate(self.issued[request.der])])
+
+    async def poll(self, request: SigningRequest) -> Answer:
+        return await self.issue(request, "")
+
+    async def find(self, request: SigningRequest) -> None:
+        del request
+
+
+@dataclass(frozen=True)
+class MintingUpstream:
+    """Issues to whom it is asked for, after `seconds`."""
+
+    mint: Mint
+    seconds: float = 0.0
+
+    async def issue(self, request: SigningRequest, renews: str) -> Answer:
+        del renews
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        return Answer([x509.load_der_x509_certificate(self.mint.certificate(request.common_name))])
 
     async def poll(self, request: SigningRequest) -> Answer:
         return await self.issue(request, "")
@@ -125,4 +147,8 @@ class CountedWork:
 
     async def adopt(self, seen: Seen, delay: int = 0) -> None:
         del seen, delay
+        self.messages += 1
+
+    async def batch(self, ident: str, delay: int = 0) -> None:
+        del ident, delay
         self.messages += 1

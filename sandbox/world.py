@@ -31,7 +31,8 @@ class Journal:
         self.entries.append(entry | facts)
 
     def since(self, n: int) -> list[dict[str, Any]]:
-        return [entry for entry in self.entries if entry["n"] > n]
+        # A copy first, which no other thread interrupts: the stories read it while the stand-ins write.
+        return [entry for entry in tuple(self.entries) if entry["n"] > n]
 
 
 @dataclass

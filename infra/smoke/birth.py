@@ -110,9 +110,8 @@ def _born(check: Check, trial: Trial, name: str, asked: Wanted, seen: list[Answe
     except (Refusal, ValueError) as error:
         return check.differs(f"no certificate: {error}", _LOG), None
     if answer.header("Content-Type") != est.CERTS_ONLY:
-        return check.differs(
-            f"Content-Type {answer.header('Content-Type')}", "libest wants it exactly so: the gateway?"
-        ), None
+        do = "libest compares it letter by letter: does the gateway change it?"
+        return check.differs(f"Content-Type {answer.header('Content-Type')}", do), None
     if others or leaf.public_key() != key.public_key() or not is_issued_by(leaf, authorities):
         return check.differs("a certificate of another key or CA, or more than one", _LOG), None
     born = Born(Identity(name, key, leaf, authorities), asked, body)

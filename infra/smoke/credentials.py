@@ -47,6 +47,8 @@ def read(options: Options, environment: Mapping[str, str]) -> Credentials:
     )
     if options.enroll:
         _check(found)
+        if found.is_certificate and not options.device:
+            found.named()
     return found
 
 

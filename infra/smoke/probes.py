@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import Final
 
-from infra.smoke import strangers
+from infra.smoke import front, strangers
 from infra.smoke.checks import Check, Finding, settle
 from infra.smoke.site import BASE, PKCS10, Site
 from infra.smoke.wire import Answer, Request, send
@@ -52,6 +52,8 @@ def _chunked(check: Check, site: Site) -> Finding:
 
 
 def _large(check: Check, site: Site, identity: str) -> Finding:
+    if identity and not front.reaches_app(site, identity):
+        return check.unknown("the front end refuses a certificate that nobody knows", front.STRICT)
     answer = _posted(site, LARGE, identity=identity)
     if answer.by_app and answer.status == 413:
         return check.holds("413 by the app: all of it has arrived")

@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 # The worker holds a request's body in memory, and the platform takes about 100 MB at most.
 _AT_ONCE: Final = 32 * 1024 * 1024
 _PART: Final = 8 * 1024 * 1024
-# A chunk takes half a minute: long enough to be worth what it writes, short enough to pause between two.
-_MOST_ROWS: Final = 400
-# Six seconds of DigiCert ONE's answers keep the rate up.
-_LEAST_ROWS_AT_ONCE: Final = 4
-_MOST_ROWS_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True)
@@ -53,21 +48,30 @@ def batching(settings: Settings, outside: Outside, clock: Clock) -> Batching:
         most_bytes=settings.batch_megabytes * 1024 * 1024,
         most_at_once=_AT_ONCE,
         part_bytes=_PART,
-        chunk_rows=max(1, min(_MOST_ROWS, settings.batch_rows_per_minute // 2)),
+        chunk_rows=chunk_rows(settings.batch_rows_per_minute),
     )
 
 
 def batch_run(settings: Settings, known: Profiles, issue: Issue, outside: Outside, clock: Clock) -> BatchRun:
     """What works it off."""
     rate = settings.batch_rows_per_minute
-    at_once = max(_LEAST_ROWS_AT_ONCE, min(_MOST_ROWS_AT_ONCE, rate // 10))
     turns = Turns(TablePace(outside.tables, rate, clock), rate, clock, asyncio.sleep)
     return BatchRun(
         batches=TableBatches(outside.tables),
         files=Blobs(outside.blobs),
-        chunk=Chunk(known, issue, turns, at_once),
+        chunk=Chunk(known, issue, turns, rows_at_once(rate)),
         work=outside.work,
         clock=clock,
         aside=asyncio.to_thread,
         most_bytes=settings.batch_megabytes * 1024 * 1024,
     )
+
+
+def chunk_rows(per_minute: int) -> int:
+    """Half a minute's: long enough to be worth what a chunk writes, short enough to pause between two."""
+    return max(1, min(400, per_minute // 2))
+
+
+def rows_at_once(per_minute: int) -> int:
+    """As many as are under way at the rate while DigiCert ONE takes six seconds for each."""
+    return max(4, min(64, per_minute // 10))

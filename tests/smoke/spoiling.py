@@ -66,6 +66,8 @@ class Front:
                 return web.Response(status=307, headers={"Location": f"http://{request.host}{request.path[:-1]}"})
             case "renegotiates" if len(body) > 100 * 1024 and CLIENT_CHAIN in request.headers:
                 return web.Response(status=403, text="<html>")
+            case "knows its clients" if CLIENT_CHAIN in request.headers:
+                return web.Response(status=400, text="no required certificate was sent")
             case "takes no HEAD" if request.method == "HEAD":
                 return web.Response(status=405)
             case "answers itself" if request.method not in {"GET", "POST"}:

@@ -88,6 +88,17 @@ def test_a_certificate_that_does_not_arrive_leaves_the_forged_one_untold(
     assert "BIRTHCERT_CLIENT_CERTIFICATE_HEADER" in found["forged header"].do
 
 
+def test_a_gateway_that_lets_known_certificates_in_alone_is_no_failure(sandbox: Running, tmp_path: Path) -> None:
+    found = differing(sandbox, tmp_path, "knows its clients", certificate, request)
+    assert not any(one.fails for one in found.values())
+    assert {name for name, one in found.items() if one.verdict == "CANNOT TELL"} == {
+        "certificate arrives",
+        "forged header",
+        "own copy replaced",
+        "… with a certificate",
+    }
+
+
 @pytest.mark.parametrize(
     ("defect", "name"),
     [("believes the client", "forged header"), ("redirects", "redirect probe"), ("loses bodies", "body over 100 KB")],

@@ -10,7 +10,8 @@ from infra.setup.arguments import DEFAULT_PROFILES
 from infra.smoke import credentials, upstream
 from infra.smoke.arguments import GLOBAL_DPS, HEADER, parse
 from infra.smoke.credentials import Credentials, Unusable
-from sandbox import pki
+from sandbox import pki, ports
+from sandbox.profiles import profiles
 from tests.conftest import REPOSITORY
 from tests.setup.making import HIERARCHY, NOW
 
@@ -117,13 +118,22 @@ def test_digicert_one_is_asked_where_the_profiles_say(tmp_path: Path) -> None:
     assert platform.est[1].startswith("/.well-known/est/IOT_")
     assert CANARY not in repr(platform)
     assert upstream.platform(parse([], AZD), Credentials()) is None
-    for profiles, label, said in (
+    for file, label, said in (
         (DEFAULT_PROFILES, "other", "has no label other"),
         (tmp_path / "none.toml", "", "cannot be read"),
     ):
-        options = parse(["--profiles", str(profiles), "--label", label], AZD)
+        options = parse(["--profiles", str(file), "--label", label], AZD)
         with pytest.raises(Unusable, match=said):
             upstream.platform(options, given)
     (tmp_path / "bad.toml").write_text('default_profile = "a"\n[profiles.a]\nhubs = ["h"]\n')
     with pytest.raises(Unusable, match="not in order"):
         upstream.platform(parse(["--profiles", str(tmp_path / "bad.toml")], AZD), given)
+
+
+def test_a_label_of_the_rest_interface_has_no_est_to_ask(tmp_path: Path) -> None:
+    (tmp_path / "profiles.toml").write_text(profiles())
+    (tmp_path / "factory-ca.pem").write_text(pki.certificate_pem(pki.factory_authority().certificate))
+    options = parse(["--profiles", str(tmp_path / "profiles.toml"), "--label", "rest"], AZD)
+    platform = upstream.platform(options, Credentials(digicert_key=CANARY))
+    assert platform is not None
+    assert (platform.est, str(platform.rest)) == (None, ports.DIGICERT_HOST)
