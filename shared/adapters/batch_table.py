@@ -84,7 +84,10 @@ class TablePace:
         for _ in range(_ATTEMPTS):
             found = await self.tables.get(SYNC, _PACE, _PACE)
             free = datetime.fromisoformat(found["Free"]) if found is not None else None
-            first, after = pace.reserve(free, turns, self.per_minute, self.clock())
+            reserved = pace.reserve(free, turns, self.per_minute, self.clock())
+            if reserved is None:
+                return ()
+            first, after = reserved
             try:
                 await self._write(found, after)
             except StaleVersionError:

@@ -23,7 +23,7 @@ from shared.core.policy import requested_device
 from shared.core.principal import Operator
 from shared.core.profile import Profile, Profiles
 from shared.flows.issue import Asked, Issue
-from shared.flows.turns import Turns
+from shared.flows.turns import LateError, Turns
 
 # When the CA refuses all of so many rows, it is not the rows: the batch waits for an operator.
 _ALL_REFUSED: Final = 5
@@ -40,10 +40,6 @@ class StoppedError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
-
-
-class LateError(Exception):
-    """There was no time for all rows: the chunk is to be done again at once."""
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from shared.core import batch as rules
 from shared.core import batch_results, batch_rows, batch_zip
 from shared.core.batch import Batch, Cursor, Lap
 from shared.core.errors import Again, Malformed, Misconfigured, NotFound, Refusal, TooLarge
-from shared.flows.batch_chunk import Chunk, LateError, StoppedError
+from shared.flows.batch_chunk import Chunk, StoppedError
 from shared.flows.ports.aside import Aside
 from shared.flows.ports.batches import Batches, BatchWork, Files, KeptBatch
 from shared.flows.ports.clock import Clock
 from shared.flows.ports.ledger import StaleVersionError
+from shared.flows.turns import LateError
 
 # Longer than any row, so that a piece holds one at least.
 WINDOW: Final = 8 * batch_rows.MAX_ROW
@@ -29,6 +30,7 @@ SPELL: Final = timedelta(seconds=60)
 # The part of a ZIP's rows that is written in one go.
 _UNPACKED: Final = 1_000
 _RETRY_SECONDS: Final = 60
+_LATE: Final = timedelta(seconds=5)
 _ATTEMPTS: Final = 5
 
 
@@ -104,8 +106,8 @@ class BatchRun:
         except (Again, Misconfigured) as refusal:
             seconds = refusal.retry_after if isinstance(refusal, Again) else _RETRY_SECONDS
             return rules.hindered(batch, _text(refusal), seconds, self.clock())
-        except LateError:
-            return rules.let_go(batch, self.clock())
+        except LateError:  # other batches are at work too; what has been issued needs no turn any more
+            return rules.let_go(batch, self.clock() + _LATE)
         except StoppedError as stopped:
             return rules.stopped(batch, "paused", stopped.text, self.clock())
         except NotFound as refusal:

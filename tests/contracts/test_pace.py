@@ -79,6 +79,21 @@ async def test_turns_that_nobody_took_are_not_saved_up(subject: Subject) -> None
     assert await subject.instances[1].reserve(2) == (subject.time.now, subject.time.now + BETWEEN)
 
 
+async def test_turns_that_are_not_soon_are_not_given(subject: Subject) -> None:
+    while await subject.instances[0].reserve(PER_MINUTE // 4):
+        pass
+    assert await subject.instances[1].reserve(1) == ()
+    subject.time.now += timedelta(minutes=1)
+    assert len(await subject.instances[1].reserve(1)) == 1
+
+
+async def test_an_instance_whose_clock_is_years_ahead_keeps_no_other_from_its_turn(subject: Subject) -> None:
+    subject.time.now += timedelta(days=3_650)
+    await subject.instances[0].reserve(4)
+    subject.time.now -= timedelta(days=3_650)
+    assert await subject.instances[1].reserve(1) == (subject.time.now,)
+
+
 async def test_a_store_that_does_not_answer_is_unavailable(subject: Subject) -> None:
     with pytest.raises(Unavailable):
         await subject.dead.reserve(1)

@@ -14,12 +14,15 @@ asked = st.lists(st.tuples(st.integers(1, 50), st.floats(0, 90)), min_size=1, ma
 
 
 def turns(per_minute: int, asked: list[tuple[int, float]]) -> list[datetime]:
-    """As the instances take them: so many each time, so many seconds after the one before."""
+    """As the instances take them: so many each time, so many seconds later, and again when it was not soon."""
     free, now, taken = None, NOW, list[datetime]()
-    for many, seconds in asked:
+    for wanted, seconds in asked:
+        many = min(wanted, per_minute)
         now += timedelta(seconds=seconds)
-        first, free = pace.reserve(free, many, per_minute, now)
-        assert first >= now
+        while (reserved := pace.reserve(free, many, per_minute, now)) is None:
+            now += MINUTE / 6
+        first, free = reserved
+        assert now <= first <= now + pace.SOON
         taken += [first + number * MINUTE / per_minute for number in range(many)]
     return taken
 
@@ -40,7 +43,16 @@ def test_who_never_pauses_gets_the_whole_rate(per_minute: int, many: int) -> Non
 
 
 def test_turns_that_nobody_took_are_not_saved_up() -> None:
-    _, free = pace.reserve(None, 10, 60, NOW)
-    assert free == NOW + timedelta(seconds=10)
-    first, free = pace.reserve(free, 1, 60, NOW + timedelta(hours=1))
-    assert (first, free) == (NOW + timedelta(hours=1), NOW + timedelta(hours=1, seconds=1))
+    assert pace.reserve(None, 10, 60, NOW) == (NOW, NOW + timedelta(seconds=10))
+    later = NOW + timedelta(hours=1)
+    assert pace.reserve(NOW + timedelta(seconds=10), 1, 60, later) == (later, later + timedelta(seconds=1))
+
+
+def test_what_is_not_soon_is_not_given() -> None:
+    assert pace.reserve(NOW + pace.SOON, 1, 60, NOW) is not None
+    assert pace.reserve(NOW + pace.SOON + timedelta(seconds=1), 1, 60, NOW) is None
+    assert pace.reserve(NOW + timedelta(minutes=10), 1, 60, NOW) is None
+
+
+def test_a_clock_that_was_years_ahead_keeps_nobody_from_his_turn() -> None:
+    assert pace.reserve(NOW + timedelta(days=5_000), 1, 60, NOW) == (NOW, NOW + timedelta(seconds=1))

@@ -98,5 +98,8 @@ class FakePace:
 
     async def reserve(self, turns: int) -> tuple[datetime, ...]:
         async with self.calls.to("pace.reserve"):
-            first, self.free = pace.reserve(self.free, turns, self.per_minute, self.clock())
+            reserved = pace.reserve(self.free, turns, self.per_minute, self.clock())
+            if reserved is None:
+                return ()
+            first, self.free = reserved
             return tuple(first + number * timedelta(minutes=1 / self.per_minute) for number in range(turns))

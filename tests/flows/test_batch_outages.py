@@ -180,6 +180,22 @@ async def test_when_turns_lie_far_apart_a_chunk_is_cut_off_and_goes_on_where_it_
     assert world.upstream.orders == 30
 
 
+async def test_while_others_have_all_turns_a_batch_waits_and_comes_to_no_harm(world: Fakes) -> None:
+    world.pace.per_minute = 60
+    world.restart()
+    while await world.pace.reserve(30):
+        pass
+    await sent(world, lines(*devices(3)))
+    began = world.clock()
+    batch = await world.batch_run.advance(BATCH)
+    assert batch is not None
+    assert (batch.cursor.row, batch.tries, batch.trouble, world.clock()) == (0, 0, "", began)
+    assert rules.wait(batch, began) == 5
+    await work(world)
+    assert {one["outcome"] for one in await results(world)} == {"issued"}
+    assert world.upstream.orders == 3
+
+
 async def test_a_mistake_of_our_own_is_told_and_does_not_keep_the_batch(world: Fakes) -> None:
     await sent(world, lines(*devices(3)))
     world.calls.fail("files.read", lambda: ZeroDivisionError("ours"))

@@ -67,7 +67,7 @@ class Pace(Protocol):
     """Turns at DigiCert ONE, at the rate that is configured, for all instances together."""
 
     async def reserve(self, turns: int) -> tuple[datetime, ...]:
-        """The times of so many turns. Raises Unavailable."""
+        """The times of so many turns; none when they would not be soon (`core/pace.py`). Raises Unavailable."""
         ...
 
 
