@@ -120,10 +120,8 @@ def test_paused_resumed_and_cancelled(factory: Factory, site: Site) -> None:
 
 
 def test_an_outage_of_digicert_one_is_waited_for_and_costs_no_row(factory: Factory, site: Site) -> None:
-    for _ in range(3):
-        site.sandbox.fault(
-            "DigiCert ONE", "status", method="POST", path=ORDER, status=503, headers={"Retry-After": "3"}
-        )
+    later = {"Retry-After": "4"}  # longer than one request waits
+    site.sandbox.fault("DigiCert ONE", "status", method="POST", path=ORDER, status=503, headers=later, times=4)
     made = line("outage", 6)
     ident = factory.begin(table(made.rows))
     assert eventually(lambda: factory.look(ident)["trouble"]), "it says what it waits for"
