@@ -33,8 +33,9 @@ DEVICES: Final = 500
 LABEL: Final = "factory"
 EST_URL: Final = f"{supervisor.EDGE_URL}/.well-known/est/{LABEL}"
 BATCH_WITHIN: Final = 120.0
-# All devices are tried; what a slow machine does not reach in this time is counted and said.
-ARRIVE_WITHIN: Final = 30.0
+# Some 30 seconds on two cores; a machine that takes longer than this has another trouble.
+ARRIVE_WITHIN: Final = 300.0
+HEARD_WITHIN: Final = 120.0
 
 
 @dataclass
@@ -118,24 +119,20 @@ class Factory:
         return device.certificates("cacerts", device.call(context, "GET", f"{EST_URL}/cacerts"))
 
     def arrive(self, born: list[Identity]) -> None:
-        text = (
-            f"All {len(born)} devices are switched on, {fleet.AT_ONCE} at a time. What is not done after "
-            f"{ARRIVE_WITHIN:.0f} seconds is left out here."
-        )
+        text = f"All {len(born)} devices are switched on, {fleet.AT_ONCE} at a time."
         self.stage.chapter(3, "DPS and the hubs", text)
         progress = Progress(len(born), "devices registered with DPS, and let in by their hubs", self.stage.timeline.out)
         arrived = fleet.arrive(born, self.stage.sandbox.tls_root, progress, self.over_after(ARRIVE_WITHIN))
         self.stage.require(not arrived.refused, "; ".join(arrived.refused[:3]))
-        if arrived.left_out:
-            self.stage.line("devices", f"{arrived.left_out} of {len(born)} were left out: the time was up")
+        self.stage.require(not arrived.left_out, f"{arrived.left_out} devices were not let in in {ARRIVE_WITHIN:.0f} s")
         self.heard(list(arrived.hubs))
-        self.counted(f"of {len(born)} registered with DPS and let in by their hubs", len(arrived.hubs))
+        self.counted("registered with DPS and let in by their hubs", len(arrived.hubs))
         for name, count in sorted(Counter(map(short_name, arrived.hubs.values())).items()):
             self.counted(f"  in {name}", count)
 
     def heard(self, names: list[str]) -> None:
         """The hubs' events go to Birthcert at their own pace; a device that comes next waits for them."""
-        missing, is_over, seen = {f"devices/{name}" for name in names}, self.over_after(ARRIVE_WITHIN), 0
+        missing, is_over, seen = {f"devices/{name}" for name in names}, self.over_after(HEARD_WITHIN), 0
         progress = Progress(len(missing), "hub events that Birthcert has taken", self.stage.timeline.out)
         while missing and not is_over():
             for entry in self.stage.sandbox.world.journal.since(seen):

@@ -44,6 +44,20 @@ async def test_a_blocked_device_keeps_its_certificates_as_they_are(world: Fakes,
     assert world.work.of("settle") == []
 
 
+async def test_a_device_that_is_revoked_while_its_hub_is_read_gets_no_new_certificate_there(world: Fakes) -> None:
+    there = await live(world)
+    old = there.newest
+    world.calls.fail("hubs.identity", down)
+    await there.renew()
+
+    async def revoked() -> None:
+        world.ledger.put(there.device.id, replace(there.known, block=Block.REVOKED))
+
+    world.calls.meanwhile["hubs.identity"] = revoked
+    await there.settle()
+    assert there.held == (thumbprint(old), thumbprint(old))
+
+
 async def test_a_revoked_certificate_is_let_in_nowhere(world: Fakes) -> None:
     there = await live(world)
     old = there.newest
