@@ -26,6 +26,7 @@ test: environment ## all tests; every branch of core and flows must have been ta
 	@$(PY) -m coverage report --fail-under=100
 
 test-deployment: environment ## the longer tests: setup and smoke commands, queries, what documents say to run
+	@$(PY) -m tests.pinned
 	@$(PY) -m pytest tests/setup tests/smoke tests/monitor tests/docs
 
 check: static test ## format, lint, types and floors, then all tests

@@ -134,5 +134,5 @@ def application(made: Authorities, devices: list[Prepared]) -> Application:
     chains = Chains({LABEL: FixedChain(made.chain)}, wiring.now)
     upstreams = {LABEL: PreparedUpstream({one.csr: one.issued for one in devices})}
     once = Once(ledger, chains, Issuers(world.watermarks, wiring.now), wiring.now, asyncio.sleep)
-    enroll = Enroll(known, secrets, chains, Issue(upstreams, once, rotate), world.passcodes, wiring.now)
+    enroll = Enroll(known, secrets, chains, Issue(upstreams, once, rotate, world.adopt), world.passcodes, wiring.now)
     return replace(world.application(), enroll=enroll, secrets=secrets, seconds=time.monotonic)

@@ -40,7 +40,7 @@ async def _answer(app: Application, req: func.HttpRequest, request_id: str) -> f
     allocated = await app.provision.allocate(registration)
     outcome = "Reprovisioned" if allocated.reprovisioned else "Provisioned"
     fields = {"device_id": registration.device_id, "hub": allocated.hub_host, "outcome": outcome}
-    level = logging.WARNING if allocated.adoption == "NotQueued" else logging.INFO
+    level = logging.WARNING if allocated.cause else logging.INFO
     about = {"adoption": allocated.adoption, "cause": allocated.cause}
     telemetry.event("allocation", {"request_id": request_id, **fields, **about}, level)
     return http.json_response(200, {"iotHubHostName": allocated.hub_host, "initialTwin": allocated.initial_twin})

@@ -3,7 +3,7 @@
 from typing import Final, get_args
 
 from shared.core import lifecycle, ops, ops_views, revocation, searching
-from shared.core.fleet import Block, Source
+from shared.core.fleet import MOST_RECENT, Block, Source
 from shared.core.revocation import Reason
 
 type Schema = dict[str, object]
@@ -95,11 +95,17 @@ _DEVICE: Final = form(
     nudges=form(count=COUNT, last=nullable(TIME)),
     issued=said(form(day=nullable({"type": "string", "format": "date"}), count=COUNT), "Against the daily limit"),
     failure=nullable(said(form(reason=TEXT, at=TIME, address=TEXT), "Why DPS last refused the device")),
+    passcode=nullable(
+        said(
+            form(expires=TIME, wrong_tries=COUNT, most_wrong_tries=COUNT, used=FLAG),
+            "The latest one-time passcode, without itself",
+        )
+    ),
     certificates=said(array(ref("Certificate"), ops_views.MOST_CERTIFICATES), "The newest first"),
     certificates_total=COUNT,
     saga=nullable(said(ref("Saga"), "The latest block or restore")),
-    events=said(array(ref("Event"), ops_views.MOST_EVENTS), "Not published yet, the latest first"),
-    events_total=COUNT,
+    events=said(array(ref("Event"), MOST_RECENT), "The last ones, the latest first"),
+    events_unpublished=said(COUNT, "How many wait for the topic; old ones among them may not be shown"),
 )
 
 _STEP: Final = form(
@@ -139,7 +145,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         id=TEXT,
         kind=enum(*get_args(lifecycle.Kind.__value__)),
         time=TIME,
-        data={"type": "object", "additionalProperties": TEXT},
+        serial=nullable(said(TEXT, "Of the certificate that it is about; lower-case hex")),
+        published=said(FLAG, "false while it waits for the topic"),
     ),
     "FinalAction": given("reason", reason=enum(*_FINAL_REASONS), comment=_COMMENT),
     "Action": given(reason=enum(*_REASONS), comment=_COMMENT),

@@ -38,5 +38,7 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
                 telemetry.event("stuck", fields, logging.ERROR)
             measures.stuck(len(swept.stuck))
             telemetry.event("sweep", {"finished": swept.finished, "stuck": len(swept.stuck)})
+            if swept.failures:
+                raise ExceptionGroup("a sweep met what nobody foresaw", swept.failures)
 
     return made

@@ -3,6 +3,7 @@
 The forms of the messages are in `shared/adapters/queues.py`.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import date
 
@@ -24,8 +25,10 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
         app, wanted = application(), message.get_json()
         device, label = DeviceId(wanted["deviceId"]), wanted["label"]
         with telemetry.flow("settle", device):
-            await app.rotate.settle(device, label)
-            telemetry.event("settle", {"device_id": device, "label": label})
+            trouble = await app.rotate.settle(device, label)
+            fields = {"reason": trouble.public, "cause": trouble.cause} if trouble else {}
+            level = logging.WARNING if trouble else logging.INFO
+            telemetry.event("settle", {"device_id": device, "label": label, **fields}, level)
 
     @made.function_name("nudge")
     @made.queue_trigger(arg_name="message", queue_name="nudge", connection="STORAGE")

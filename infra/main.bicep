@@ -211,6 +211,7 @@ module monitor 'monitor/main.bicep' = {
     workspaceId: observability.outputs.logAnalyticsId
     applicationInsightsId: observability.outputs.applicationInsightsId
     actionGroupIds: [observability.outputs.actionGroupId]
+    topicIds: concat(iot.outputs.topicIds, [vault.outputs.topicId])
     location: location
     tags: tags
   }

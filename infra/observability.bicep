@@ -42,7 +42,8 @@ module insights 'br/public:avm/res/insights/component:0.8.0' = {
     tags: tags
     workspaceResourceId: workspace.outputs.resourceId
     disableLocalAuth: true // only the role Monitoring Metrics Publisher lets anybody write
-    disableIpMasking: false // the app logs the addresses that matter, and no other needs to be kept
+    // DPS's own log names the addresses that it refuses. Those of EST are kept only where the front end's log is.
+    disableIpMasking: false
     enableTelemetry: false
   }
 }

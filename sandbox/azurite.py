@@ -6,6 +6,7 @@ Azurite checks tokens itself (`--oauth basic`): audience `https://storage.azure.
 
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ PORTS = {"blob": ports.AZURITE_BLOB, "queue": ports.AZURITE_QUEUE, "table": port
 
 
 class InstallError(Exception):
-    """npm could not install Azurite; the text says why."""
+    """npm could not install Azurite, or what tests need; the text says why."""
 
 
 def version() -> str:
@@ -34,12 +35,20 @@ def version() -> str:
 
 def npm_ci(target: Path) -> None:
     options = ["--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    # As pip does: a company's proxy has a certificate authority that the system knows, and Node.js alone does not.
+    environment = {"NODE_USE_SYSTEM_CA": "1", **os.environ}
     done = subprocess.run(
-        [NODE, NPM, "ci", *options], cwd=target, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [NODE, NPM, "ci", *options],
+        cwd=target,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise InstallError(f"npm could not install Azurite {version()} (status {done.returncode}):\n{last}")
+        raise InstallError(f"npm could not install {target.name} (status {done.returncode}):\n{last}")
 
 
 def install(

@@ -178,18 +178,20 @@ def certificates(operation: str, answer: Answer) -> list[x509.Certificate]:
 def register(host: str, scope: str, root: Path, identity: Identity) -> Registration:
     """PUT register, then poll the operation: azure/iot-dps, "Use X.509 certificates with the HTTPS API".
 
-    DPS asks for three seconds between two polls (`Retry-After`); the stand-in does not mind being asked sooner.
+    DPS asks for three seconds between two polls (`Retry-After`); the stand-in does not mind being asked sooner. The
+    pauses grow, so that a busy machine is not made busier.
     """
     context = tls_context(root, identity)
     base = f"https://{host}/{scope}/registrations/{identity.name}"
     json_headers = {"content-type": "application/json"}
     body = json.dumps({"registrationId": identity.name}).encode()
     answer = call(context, "PUT", f"{base}/register?{DPS_API}", headers=json_headers, body=body)
-    end = time.monotonic() + TIMEOUT
+    end, pause = time.monotonic() + TIMEOUT, 0.1
     while answer.status in {200, 202} and answer.json().get("status") in {"assigning", "unassigned"}:
         if time.monotonic() > end:
             raise DeviceError(f"DPS was still assigning after {TIMEOUT} s")
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(1.0, pause * 1.5)
         operation = answer.json()["operationId"]
         answer = call(context, "GET", f"{base}/operations/{operation}?{DPS_API}", headers=json_headers)
     return registration(answer)

@@ -119,7 +119,10 @@ class Factory:
         return device.certificates("cacerts", device.call(context, "GET", f"{EST_URL}/cacerts"))
 
     def arrive(self, born: list[Identity]) -> None:
-        text = f"All {len(born)} devices are switched on, {fleet.AT_ONCE} at a time."
+        text = (
+            f"All {len(born)} devices are switched on, {fleet.AT_ONCE} at a time. Each registers with DPS, and sends "
+            "its hub one message over HTTPS."
+        )
         self.stage.chapter(3, "DPS and the hubs", text)
         progress = Progress(len(born), "devices registered with DPS, and let in by their hubs", self.stage.timeline.out)
         arrived = fleet.arrive(born, self.stage.sandbox.tls_root, progress, self.over_after(ARRIVE_WITHIN))

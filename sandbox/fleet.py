@@ -87,11 +87,22 @@ class Arrived:
 
 def registered(identity: Identity, root: Path) -> tuple[str, str]:
     """The hub that DPS has assigned and that lets the device in, or why there is none."""
-    answer = device.register(ports.DPS_HOST, ports.DPS_ID_SCOPE, root, identity)
-    if answer.status != "assigned":
-        return "", f"DPS says {answer.status}: {answer.reason}"
-    admitted, reason = device.connect(answer.hub, root, identity)
-    return answer.hub, "" if admitted else f"its hub says {reason}"
+    hub, refusal = assigned(identity, root)
+    if refusal:
+        hub, refusal = assigned(identity, root)  # a real device tries again, too
+    if refusal:
+        return "", refusal
+    admitted, reason = device.connect(hub, root, identity)
+    return hub, "" if admitted else f"its hub says {reason}"
+
+
+def assigned(identity: Identity, root: Path) -> tuple[str, str]:
+    """The hub that DPS has assigned, or why there is none."""
+    try:
+        answer = device.register(ports.DPS_HOST, ports.DPS_ID_SCOPE, root, identity)
+    except DeviceError as error:
+        return "", str(error)
+    return answer.hub, "" if answer.status == "assigned" else f"DPS says {answer.status}: {answer.reason}"
 
 
 def arrive(identities: Sequence[Identity], root: Path, progress: Progress, is_over: Callable[[], bool]) -> Arrived:

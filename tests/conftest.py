@@ -27,6 +27,11 @@ EDGE = "https://127.0.0.1:8443"
 # Service would give it) the identity endpoint's header, a factory what it needs to ask DigiCert ONE itself.
 KNOWN_HOLDERS = {"passcode", "env", "digicert.env"}
 
+# Folders whose tests take none of the sandbox's ports, and those where the fixtures tell which do. In any other folder,
+# a new one for example, all do.
+WITHOUT_PORTS = {"adapters", "configuration", "core", "flows", "functions", "infra"}
+MIXED = {"sandbox", "tools"}
+
 
 def refuse_strangers(event: str, arguments: tuple[Any, ...]) -> None:
     """An audit hook: a test that would reach beyond this machine fails at once."""
@@ -158,10 +163,26 @@ def sandbox(sandbox_process: Running) -> Iterator[Running]:
     sandbox_process.control("PUT", "/digicert", {"renew_any_time": False})
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--half", choices=("sandbox", "beside"), help="what needs the sandbox's ports, or what does not")
+
+
 @pytest.hookimpl(trylast=True)  # after the shuffle
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Those with a sandbox of their own come first: the shared one, once started, stays until the end."""
+    if half := config.getoption("--half"):
+        other = [item for item in items if needs_ports(item) != (half == "sandbox")]
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if needs_ports(item) == (half == "sandbox")]
     items.sort(key=lambda item: "own_ports" not in getattr(item, "fixturenames", ()))
+
+
+def needs_ports(item: pytest.Item) -> bool:
+    """Whether the test may take the sandbox's fixed ports: where that is not sure, it does."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder in WITHOUT_PORTS:
+        return False
+    return folder not in MIXED or not {"sandbox_process", "own_ports"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

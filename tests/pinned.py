@@ -1,11 +1,15 @@
-"""npm packages that tests need: installed once, into the virtual environment, from a lockfile that lies beside them."""
+"""npm packages that tests need: installed once, into the virtual environment, from a lockfile that lies beside them.
+
+`python -m tests.pinned` installs them all: `make` does that before the tests, so that no test waits for the network, or
+fails for want of it.
+"""
 
 import fcntl
 import shutil
 import sys
 from pathlib import Path
 
-from sandbox.azurite import npm_ci
+from sandbox.azurite import InstallError, npm_ci
 
 
 def installed(pinned: Path) -> Path:
@@ -23,3 +27,11 @@ def installed(pinned: Path) -> Path:
             npm_ci(target)
             complete.write_text(lock)
     return target
+
+
+if __name__ == "__main__":
+    try:
+        for lockfile in sorted(Path(__file__).parent.glob("*/*/package-lock.json")):
+            installed(lockfile.parent)
+    except InstallError as error:
+        sys.exit(str(error))

@@ -22,13 +22,17 @@ TABLE_REQUESTS: Final = 32
 QUEUE_MESSAGES: Final = 5
 EVENTS_PUBLISHED: Final = 3  # Nudged, Renewed, Settled
 LOG_LINES: Final = 10
+EXECUTIONS: Final = 3 + QUEUE_MESSAGES  # the order, the webhook, the record of DPS
 # A connection that begins or ends: one event of the hub, one look and one write in the ledger, one line in the log.
 TABLE_REQUESTS_OF_CONNECTION: Final = 2
 # What stays in the tables for good of each certificate of 1,000 bytes: its row, its claim, four index rows.
 CERTIFICATE_BYTES: Final = 3_000
+TIMERS_A_DAY: Final = 912
 CENSUS_A_DAY: Final = 4
 CENSUS_PAGE: Final = 1_000
 LINE_BYTES: Final = 1_500
+# The host's own record of each execution, beside what the app logs.
+HOST_LINES: Final = 1
 
 # learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling, …/azure/iot-dps/about-iot-dps
 REGISTRY_A_MINUTE_AND_UNIT: Final = 100  # S1 and S2
@@ -41,7 +45,16 @@ FIXED_MONTH: Final = 47
 DPS_THOUSAND: Final = 0.12
 EVENT_GRID_MILLION: Final = 0.60
 LOG_GIGABYTE: Final = 2.80
+EXECUTIONS_MILLION: Final = 0.40
+# On Flex each function but HTTP has instances of its own, and an instance is billed while it works, for a second at
+# least; the waiting one costs less while it works (learn.microsoft.com/azure/azure-functions/flex-consumption-plan).
+GIGABYTES: Final = 2
+ON_DEMAND_SECOND: Final = 0.000026 * GIGABYTES
+WARM_SECOND: Final = 0.000016 * GIGABYTES
+HTTP_SECONDS: Final = 3  # of one renewal: the order, which DigiCert ONE answers in about two, and the webhook
+QUEUES_IN_USE: Final = 3  # nudge, settle, publish
 _MINUTES: Final = 24 * 60
+_SECONDS: Final = _MINUTES * 60
 _MONTH: Final = 30
 
 
@@ -69,8 +82,12 @@ class Fleet:
         return self.devices * self.connections
 
     @property
+    def executions(self) -> float:
+        return self.renewals * EXECUTIONS + self.connection_events + TIMERS_A_DAY
+
+    @property
     def log_lines(self) -> float:
-        return self.renewals * LOG_LINES + self.connection_events
+        return self.renewals * LOG_LINES + self.connection_events + self.executions * HOST_LINES
 
     @property
     def table_requests(self) -> float:
@@ -91,9 +108,22 @@ class Fleet:
         return self.log_lines * _MONTH * LINE_BYTES / 1e9 * LOG_GIGABYTE
 
     @property
+    def functions_month(self) -> float:
+        """On Flex, beside the instance that waits; without the free grants, which are worth 2.70 $."""
+        queues = QUEUES_IN_USE * working(self.renewals * QUEUE_MESSAGES / QUEUES_IN_USE)
+        on_demand = working(self.connection_events) + queues + working(self.renewals) + TIMERS_A_DAY
+        day = on_demand * ON_DEMAND_SECOND + working(self.renewals * HTTP_SECONDS) * WARM_SECOND
+        return (day + self.executions / 1e6 * EXECUTIONS_MILLION) * _MONTH
+
+    @property
     def month(self) -> float:
         """Without hubs, which are there for the devices' messages, and without DigiCert ONE."""
-        return FIXED_MONTH + self.dps_month + self.event_grid_month + self.log_month
+        return FIXED_MONTH + self.functions_month + self.dps_month + self.event_grid_month + self.log_month
+
+
+def working(seconds: float) -> float:
+    """Seconds of a day in which at least one of so many is at work, when they come at any time."""
+    return _SECONDS * (1 - math.exp(-seconds / _SECONDS))
 
 
 type Line = tuple[str, Callable[[Fleet], float]]
@@ -108,6 +138,7 @@ LINES: Final[tuple[Line, ...]] = (
     ("Queue messages a day", lambda fleet: fleet.renewals * QUEUE_MESSAGES),
     ("Events published a day", lambda fleet: fleet.renewals * EVENTS_PUBLISHED),
     ("Events of the hubs a day", lambda fleet: fleet.connection_events),
+    ("Executions of functions a day", lambda fleet: fleet.executions),
     ("Ledger, GB more a year", lambda fleet: fleet.renewals * 365 * CERTIFICATE_BYTES / 1e9),
     ("If all were born on one day: devices to renew a minute", lambda fleet: fleet.at_once),
     (
@@ -116,6 +147,7 @@ LINES: Final[tuple[Line, ...]] = (
     ),
     ("Hubs, at least", lambda fleet: math.ceil(fleet.devices / DEVICES_OF_A_HUB)),
     ("DPS instances, at least", lambda fleet: math.ceil(fleet.devices / REGISTRATIONS_OF_A_DPS)),
+    ("Functions beside the waiting instance, $ a month", lambda fleet: fleet.functions_month),
     ("DPS, $ a month", lambda fleet: fleet.dps_month),
     ("Event Grid, $ a month", lambda fleet: fleet.event_grid_month),
     ("Logs, $ a month", lambda fleet: fleet.log_month),

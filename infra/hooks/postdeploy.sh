@@ -8,7 +8,7 @@ python=.venv/bin/python
 # Azure lists the functions of new code a little later, and Event Grid refuses one that it cannot find.
 tries=5
 until az deployment sub create --subscription "$AZURE_SUBSCRIPTION_ID" --location "$AZURE_LOCATION" \
-  --name "birthcert-subscriptions-$AZURE_ENV_NAME" --parameters infra/subscriptions/main.bicepparam --output none; do
+  --name "birthcert-$AZURE_FUNCTION_APP_NAME" --parameters infra/subscriptions/main.bicepparam --output none; do
   tries=$((tries - 1))
   [ "$tries" -gt 0 ] || exit 1
   sleep 30

@@ -70,6 +70,9 @@ module hub 'br/public:avm/res/devices/iot-hub:0.3.0' = if (empty(existingHubIds)
     skuCapacity: hubUnits
     publicNetworkAccess: 'Enabled' // devices connect from anywhere
     disableLocalAuth: true // DPS and Birthcert come with identities, devices with certificates
+    disableModuleSAS: false // modules of IoT Edge have no certificates; they sign with keys of the device's own
+    // The module's default would keep the hub from its own endpoint for telemetry, from routes and from file upload.
+    restrictOutboundNetworkAccess: false
     enableTelemetry: false
   }
 }

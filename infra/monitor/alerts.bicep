@@ -29,6 +29,14 @@ var alerts = [
     query: loadTextContent('alerts/silence.kql')
   }
   {
+    name: 'timers-late'
+    title: 'A timer does not come to its end'
+    severity: 1
+    window: 'P1D'
+    every: 'PT1H'
+    query: loadTextContent('alerts/timers-late.kql')
+  }
+  {
     name: 'setup'
     title: 'Settings or credentials are wrong'
     severity: 1
@@ -94,7 +102,7 @@ var alerts = [
   }
   {
     name: 'expiring'
-    title: 'Certificates end within three days'
+    title: 'Certificates end within three days, or have ended'
     severity: 1
     window: 'P1D'
     every: 'PT1H'

@@ -10,6 +10,9 @@ param applicationInsightsId string
 @description('Who is told: resource ids of action groups. Without one, alerts are seen in the portal alone.')
 param actionGroupIds string[] = []
 
+@description('System topics whose events the app must get: their resource ids.')
+param topicIds string[] = []
+
 @description('Begins the names of all that is made here.')
 param namePrefix string = 'birthcert'
 
@@ -49,6 +52,18 @@ module alerts 'alerts.bicep' = {
     tags: tags
   }
 }
+
+module topics 'topics.bicep' = [
+  for id in topicIds: {
+    name: '${namePrefix}-topic-${uniqueString(id)}'
+    params: {
+      namePrefix: namePrefix
+      topicId: id
+      actionGroupIds: actionGroupIds
+      tags: tags
+    }
+  }
+]
 
 output queryPackId string = queries.outputs.id
 output workbookId string = workbook.outputs.id

@@ -28,11 +28,11 @@ class GroupChange:
     changes: tuple[str, ...]
 
 
-def group(found: Group | None, wanted: WantedGroup, webhook: Webhook) -> GroupChange | None:
-    """None when the group is already as it has to be."""
+def group(found: Group | None, wanted: WantedGroup, webhook: Webhook, dps: str) -> GroupChange | None:
+    """None when the group is already as it has to be. `dps` is the name of the DPS, for what an operator may do."""
     document = _created(wanted.name) if found is None else dict(found.document)
     changes: tuple[str, ...] = () if found is not None else ("create it",)
-    changes += _trust(document, found, wanted) + _allocation(document, webhook) + _hubs(document, wanted.hub_hosts)
+    changes += _trust(document, found, wanted, dps) + _allocation(document, webhook) + _hubs(document, wanted.hub_hosts)
     body = {key: value for key, value in document.items() if key not in READ_ONLY}
     return GroupChange(body, changes) if changes else None
 
@@ -46,7 +46,7 @@ def _created(name: str) -> Json:
     }
 
 
-def _trust(document: Json, found: Group | None, wanted: WantedGroup) -> tuple[str, ...]:
+def _trust(document: Json, found: Group | None, wanted: WantedGroup, dps: str) -> tuple[str, ...]:
     """CAs are added only: which one leaves, and when, is for trust reconcile, which knows the living certificates."""
     if found is not None and found.by_reference:
         return ()  # it trusts all that is below the CA certificates that it names
@@ -61,7 +61,7 @@ def _trust(document: Json, found: Group | None, wanted: WantedGroup) -> tuple[st
             f"the enrollment group {wanted.name} has two slots for issuing CAs, and needs more",
             "An old CA leaves by itself, within the hour, once its last certificate has ended. Where none is that old: "
             "give each label a group of its own, or let the group name the root: az iot dps enrollment-group update "
-            f"--enrollment-id {wanted.name} --ca-name NAME-OF-THE-ROOT-IN-DPS.",
+            f"--dps-name {dps} --enrollment-id {wanted.name} --ca-name NAME-OF-THE-ROOT-IN-DPS.",
         )
     for slot, one in change.change.items():
         pem = wanted.authorities[one].public_bytes(Encoding.PEM).decode()

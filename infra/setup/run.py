@@ -161,7 +161,7 @@ class Setup:
 
         async def once() -> tuple[tuple[str, ...], object]:
             found = await groups.read(needed.name)
-            change = decide_group.group(found, needed, webhook)
+            change = decide_group.group(found, needed, webhook, self.options.dps)
             if change is not None and not self.options.plan:
                 await groups.write(needed.name, found, change)
             return (change.changes if change else ()), found and found.document.get("provisioningStatus")

@@ -145,7 +145,7 @@ def _away(check: Check, trial: Trial, living: Living) -> Finding:
 
 
 def _published(check: Check, trial: Trial, name: str) -> Finding:
-    record, seconds = trial.until(name, lambda one: one.get("events_total") == 0)
+    record, seconds = trial.until(name, lambda one: one.get("events_unpublished") == 0)
     if record is not None:
         return check.holds(f"none, after {seconds:.0f} s")
     do = "May the app write to the topic? EVENT_TOPIC_URL, and the role Event Grid Data Sender."

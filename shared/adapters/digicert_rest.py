@@ -1,24 +1,28 @@
 """DigiCert ONE IoT Trust Manager over REST (`/iot/api/v1`): issue, renew, and find what was issued before."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.adapters.digicert import ISSUE_SECONDS, LOOK_UP_SECONDS, Session, refusal
+from shared.adapters.digicert_list import JSON, of_name, too_many, unread
 from shared.adapters.transport import Call
 from shared.core.certificate import certificate
 from shared.core.csr import SigningRequest
 from shared.core.errors import Malformed, UpstreamRefused
 from shared.flows.ports.issuance import Answer, Pending
 
-_JSON: Final = {"Content-Type": "application/json", "Accept": "application/json"}
-_MOST_RECORDS: Final = 50
 _POLL_AFTER: Final = 60
+# One certificate after the other would take minutes for a device that has had many.
+_READ_AT_ONCE: Final = 8
+_MOST_READ: Final = 500
 
 
 @dataclass(frozen=True)
@@ -49,25 +53,38 @@ class Certificates:
         return await self._listed(common_name, "REVOKED")
 
     async def _listed(self, common_name: str, status: str, **filters: str) -> tuple[Answer, ...]:
-        query = httpx.QueryParams(common_name=common_name, status=status, limit=str(_MOST_RECORDS), **filters)
-        found = await self._get(f"{self.url}/iot/api/v1/certificate/?{query}")
-        records = found.get("records") if isinstance(found, Mapping) else None
-        answers = [await self._answer(record) for record in records or []]
-        return tuple(one for one in answers if one is not None)
+        listed = of_name(self.session, self.url, common_name, status=status, **filters)
+        records = [record async for record in listed]
+        if sum(not record.get("pem") for record in records) > _MOST_READ:
+            raise too_many(common_name)
+        free = asyncio.Semaphore(_READ_AT_ONCE)
+
+        async def answer(record: Mapping[str, Any]) -> Answer | None:
+            async with free:
+                return await self._answer(record)
+
+        try:
+            async with asyncio.TaskGroup() as reading:
+                tasks = [reading.create_task(answer(record)) for record in records]
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several
+        return tuple(one for task in tasks if (one := task.result()) is not None)
 
     async def _answer(self, record: Mapping[str, Any]) -> Answer | None:
         """The record with its certificate. Whether the list shows `pem` is not documented, so the record is read."""
-        whole = record if record.get("pem") else await self._get(f"{self.url}/iot/api/v1/certificate/{record['id']}")
-        chain = pem_chain(whole.get("pem")) if isinstance(whole, Mapping) else []
-        return Answer(chain, str(record["id"])) if chain else None
+        ident = str(record.get("id") or "")
+        chain = pem_chain(record.get("pem")) or (await self._chain(ident) if ident else [])
+        return Answer(chain, ident) if chain else None
 
-    async def _get(self, url: str) -> object:
-        response = await self.session.send(Call("GET", url, headers=_JSON, seconds=LOOK_UP_SECONDS))
+    async def _chain(self, ident: str) -> list[x509.Certificate]:
+        """Leaf first; none where DigiCert ONE has no such record any more."""
+        url = f"{self.url}/iot/api/v1/certificate/{quote(ident, safe='')}"
+        response = await self.session.send(Call("GET", url, headers=JSON, seconds=LOOK_UP_SECONDS))
         if response.status_code == 404:
-            return None
+            return []
         if response.status_code != 200:
-            raise refusal(response)
-        return _json(response)
+            raise unread(response)
+        return pem_chain(_json(response).get("pem"))
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,7 @@ class RestUpstream:
         call = Call(
             method,
             f"{self.certificates.url}/iot/api/v1{path}",
-            headers=_JSON,
+            headers=JSON,
             content=json.dumps(body).encode(),
             repeatable=False,
             seconds=ISSUE_SECONDS,

@@ -51,6 +51,7 @@ class IotHubs:
             primary=(held.primary_thumbprint or "") if held else "",
             secondary=(held.secondary_thumbprint or "") if held else "",
             enabled=found.status == "enabled",
+            why=found.status_reason or "",
             document=found,
         )
 

@@ -1,14 +1,14 @@
 """How the ledger's values look as rows of Azure Table Storage, and back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from shared.adapters.tables import Row, encoded
 from shared.core.certificate import Certificate
-from shared.core.fleet import BatchRow, Block, Claim, Device, Expected, Failure, LedgerCertificate
+from shared.core.fleet import BatchRow, Block, Claim, Device, Expected, Failure, LedgerCertificate, RecentEvent
 from shared.core.identity import DeviceId, registration_key
 from shared.core.lifecycle import LifecycleEvent
 from shared.core.passcode import OneTimePasscode
@@ -26,7 +26,7 @@ def partition(device: DeviceId) -> str:
     return encoded(registration_key(device))
 
 
-def device_row(device: Device) -> Row:
+def device_row(device: Device, recent: Sequence[RecentEvent]) -> Row:
     failure = device.failure
     return {
         "PartitionKey": partition(device.device_id),
@@ -54,6 +54,7 @@ def device_row(device: Device) -> Row:
         "FailureAddress": failure.address if failure else "",
         "Expected": json.dumps(asdict(device.expected)) if device.expected else None,
         "Passcode": _passcode_text(device.passcode) if device.passcode else None,
+        "Recent": json.dumps([(one.id, one.kind, one.time.isoformat(), one.serial) for one in recent]),
     }
 
 
@@ -82,6 +83,12 @@ def device(row: Mapping[str, Any]) -> Device:
         expected=Expected(**json.loads(row["Expected"])) if row.get("Expected") else None,
         passcode=_passcode(row["Passcode"]) if row.get("Passcode") else None,
     )
+
+
+def recent(row: Mapping[str, Any]) -> tuple[RecentEvent, ...]:
+    """None stands in a row that was written before events were kept."""
+    kept = json.loads(row.get("Recent", "[]"))
+    return tuple(RecentEvent(ident, kind, datetime.fromisoformat(at), serial) for ident, kind, at, serial in kept)
 
 
 def _passcode_text(kept: OneTimePasscode) -> str:

@@ -19,7 +19,7 @@ from azure.data.tables import UpdateMode
 from shared.adapters import ledger_index as index
 from shared.adapters import ledger_rows as rows
 from shared.adapters.tables import FLEET, Row, Tables, refused, translated
-from shared.core.fleet import Change, Claim, Device, Snapshot
+from shared.core.fleet import Change, Claim, Device, RecentEvent, Snapshot, recent
 from shared.core.identity import DeviceId
 from shared.core.revocation import Saga
 from shared.telemetry import measures
@@ -63,7 +63,7 @@ class TableLedger:
         return await self._write(known, Change(device), claim)
 
     async def release(self, known: Snapshot, device: Device) -> None:
-        operations = [_put(known, rows.device_row(device))]
+        operations = [_put(known, rows.device_row(device, known.recent))]
         if known.claim is not None:
             operations.append(_delete(known, rows.claim_row(device.device_id, known.claim)))
         await self._submit(operations)
@@ -100,9 +100,9 @@ class TableLedger:
         versions: dict[str, str] = {}
         while len(decisive) + len(rest) > _TRANSACTION:
             now = replace(known, versions={**known.versions, **versions})
-            versions |= await self._submit([_put(now, rows.device_row(guard)), *rest[: _TRANSACTION - 1]])
+            versions |= await self._submit([_put(now, rows.device_row(guard, known.recent)), *rest[: _TRANSACTION - 1]])
             rest = rest[_TRANSACTION - 1 :]
-            decisive[0] = _put(replace(known, versions=versions), rows.device_row(change.device))
+            decisive[0] = _put(replace(known, versions=versions), _device_row(known, change))
         versions |= await self._submit([*decisive, *rest])
         for event in change.events:  # what is written down has happened, by whichever way
             measures.lifecycle(event.kind, change.device.label)
@@ -121,7 +121,7 @@ class TableLedger:
 def _operations(known: Snapshot, change: Change, claim: Claim | None) -> tuple[list[Operation], list[Operation]]:
     """What decides, the device's row first, and what may go before it."""
     owner = change.device.device_id
-    written = [rows.device_row(change.device)]
+    written = [_device_row(known, change)]
     if claim is not None:
         written.append(rows.claim_row(owner, claim))
     if change.saga is not None:
@@ -141,12 +141,13 @@ def _operations(known: Snapshot, change: Change, claim: Claim | None) -> tuple[l
 
 def _snapshot(found: "list[TableEntity]") -> Snapshot:
     device, claim, saga, certificates, events = None, None, None, [], []
+    last: tuple[RecentEvent, ...] = ()
     versions: dict[str, str] = {}
     for row in found:
         key = row["RowKey"]
         versions[key] = row.metadata["etag"] or ""
         if key == rows.DEVICE:
-            device = rows.device(row)
+            device, last = rows.device(row), rows.recent(row)
         elif key == rows.SAGA:
             saga = rows.saga(row)
         elif key.startswith(rows.CLAIM):
@@ -156,7 +157,7 @@ def _snapshot(found: "list[TableEntity]") -> Snapshot:
         else:
             certificates.append(rows.certificate(row))
     events.sort(key=lambda event: (event.time, event.id))
-    return Snapshot(device, claim, tuple(certificates), saga, tuple(events), versions)
+    return Snapshot(device, claim, tuple(certificates), saga, tuple(events), last, versions)
 
 
 def _after(known: Snapshot, change: Change, claim: Claim | None, versions: dict[str, str]) -> Snapshot:
@@ -170,8 +171,13 @@ def _after(known: Snapshot, change: Change, claim: Claim | None, versions: dict[
         certificates=tuple(certificates[serial] for serial in sorted(certificates)),
         saga=change.saga or known.saga,
         outbox=tuple(sorted(events.values(), key=lambda event: (event.time, event.id))),
+        recent=recent(known, change),
         versions={key: etag for key, etag in {**known.versions, **versions}.items() if key not in gone},
     )
+
+
+def _device_row(known: Snapshot, change: Change) -> Row:
+    return rows.device_row(change.device, recent(known, change))
 
 
 def _put(known: Snapshot, row: Row) -> Operation:

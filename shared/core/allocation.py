@@ -43,7 +43,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """The answer to DPS. `initial_twin` acts on a new identity only. `cause` says why the queue failed, for the log."""
+    """The answer to DPS. `initial_twin` acts on a new identity only. `cause` says why a queue failed, for the log."""
 
     hub_host: str
     initial_twin: Mapping[str, object] = field(default_factory=dict)

@@ -33,6 +33,11 @@ def parse(authorization: str) -> BasicCredentials:
     return BasicCredentials(user, password)
 
 
+def wrong(cause: str) -> Unauthenticated:
+    """The one answer to all credentials that prove nothing; why is for the log."""
+    return Unauthenticated("the user or the password is wrong", challenge=True, cause=cause)
+
+
 def matches(given: BasicCredentials, secret: str) -> bool:
     """Whether the credentials are the `user:password` of the secret, compared in constant time.
 

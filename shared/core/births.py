@@ -48,7 +48,7 @@ def wanted(body: bytes) -> Wanted:
     for name in ("device_id", "label", "csr"):
         if not ops.text(given, name):
             raise Malformed(f'the body must hold "{name}"')
-    request = csr.parse(csr.decode_body(ops.text(given, "csr").encode()))
+    request = csr.parse(csr.decode_body(ops.text(given, "csr").encode("ascii", errors="replace")))
     asked = requested_device(Operator("", device_id(ops.text(given, "device_id"))), request)
     return Wanted(asked, ops.text(given, "label"), request, ops.comment(given))
 

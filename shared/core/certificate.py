@@ -106,6 +106,14 @@ def is_issued_by(leaf: x509.Certificate, authorities: tuple[x509.Certificate, ..
     return any(_has_signed(authority, leaf) for authority in authorities)
 
 
+def issuer_text(leaf: x509.Certificate) -> str:
+    """The issuer's name for the log; whoever made the certificate may have put anything there."""
+    try:
+        return leaf.issuer.rfc4514_string()
+    except ValueError:
+        return "an issuer whose name cannot be read"
+
+
 def _has_signed(authority: x509.Certificate, leaf: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(authority)  # compares the names too

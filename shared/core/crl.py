@@ -201,6 +201,11 @@ def to_parts(marks: Iterable[int], count: int) -> list[str]:
     return [base64.b64encode(array("Q", sorted(part)).tobytes()).decode() for part in parts]
 
 
+def part_of(mark: int, parts: int) -> int:
+    """In which of so many parts the mark stands, if it does; of none the first."""
+    return mark >> (64 - max(0, parts - 1).bit_length())
+
+
 def from_parts(parts: Sequence[str]) -> Marks:
     """The marks of `to_parts`, sorted."""
     marks = array("Q")

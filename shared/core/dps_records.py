@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.core.errors import Malformed
-from shared.core.events import DpsFailure
+from shared.core.events import EARLIEST_YEAR, DpsFailure
 from shared.core.fleet import Failure
 from shared.core.identity import DeviceId, device_id
 
@@ -65,14 +65,17 @@ def _record(record: Any) -> DpsRecord:  # noqa: ANN401 - JSON of any shape
 
 def _failure(name: DeviceId, fields: dict[str, Any]) -> DpsRecord:
     try:
-        at = datetime.fromisoformat(str(fields.get("time", fields.get("timegenerated", ""))))
-    except ValueError:
+        at = _utc(datetime.fromisoformat(str(fields.get("time", fields.get("timegenerated", "")))))
+    except (ValueError, OverflowError):  # which a zone at either end of all years leads to
         return NotRead("the record has no time")
     said = [str(fields.get(field) or "") for field in ("resultsignature", "resultdescription")]
     reason = ": ".join(filter(None, said)) or str(fields.get("resulttype"))
     address = str(fields.get("calleripaddress") or "")
-    return DpsFailure(name, Failure(reason[:_LONGEST], _utc(at), address[:64]))
+    return DpsFailure(name, Failure(reason[:_LONGEST], at, address[:64]))
 
 
 def _utc(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    utc = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    if utc.year < EARLIEST_YEAR:
+        raise ValueError("nothing of ours happened then")
+    return utc

@@ -5,11 +5,14 @@ What can never be read (`Unreadable`, to be kept and looked at) is told apart fr
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from shared.core.errors import Malformed
 from shared.core.fleet import Failure
 from shared.core.identity import DeviceId, device_id
+
+# No event of ours is older than the services; Table Storage keeps no time before 1601.
+EARLIEST_YEAR: Final = 2000
 
 # The number of digits of a sequence number: 256 bits in hex, compared as text.
 _DIGITS = 64
@@ -106,7 +109,11 @@ def _is_hex(text: str) -> bool:
 
 
 def _utc(at: datetime | None) -> datetime | None:
-    """Event Grid's times are UTC, also where the worker has read one without its zone."""
+    """Event Grid's times are UTC, also where the worker has read one without its zone. None is no time at all."""
     if at is None:
         return None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    try:
+        utc = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except OverflowError:  # a zone at either end of all years
+        return None
+    return utc if utc.year >= EARLIEST_YEAR else None

@@ -3,17 +3,19 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal
 
 from shared.core.certificate import Certificate
 from shared.core.identity import DeviceId
-from shared.core.lifecycle import LifecycleEvent
+from shared.core.lifecycle import Kind, LifecycleEvent
 from shared.core.passcode import OneTimePasscode
 from shared.core.profile import Label
 from shared.core.revocation import Saga
 
 # How a certificate came: over EST, by an operator's request, in a batch, or issued by somebody else and found.
 type Source = Literal["est", "rest", "batch", "adopted"]
+
+MOST_RECENT: Final = 20
 
 
 class Block(Enum):
@@ -115,10 +117,21 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentEvent:
+    """What stays of a lifecycle event when it has left the outbox. `serial` is empty when it is of no certificate."""
+
+    id: str
+    kind: Kind
+    time: datetime
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One consistent reading of a device's partition. `versions` are the store's own marks, opaque here.
 
-    `saga` is the latest one, open or done; `outbox` the lifecycle events that are not published yet.
+    `saga` is the latest one, open or done; `outbox` the lifecycle events that are not published yet, `recent` the last
+    few, published or not, the latest at the end.
     """
 
     device: Device | None = None
@@ -126,6 +139,7 @@ class Snapshot:
     certificates: tuple[LedgerCertificate, ...] = ()
     saga: Saga | None = None
     outbox: tuple[LifecycleEvent, ...] = ()
+    recent: tuple[RecentEvent, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
     def certificate(self, serial: str) -> LedgerCertificate | None:
@@ -156,3 +170,11 @@ class Change:
     saga: Saga | None = None
     events: tuple[LifecycleEvent, ...] = ()
     published: tuple[str, ...] = ()
+
+
+def recent(known: Snapshot, change: Change) -> tuple[RecentEvent, ...]:
+    """The last events of a device once the change is made. One that is repeated has happened when it last did."""
+    repeated = {one.id for one in change.events}
+    kept = [one for one in known.recent if one.id not in repeated]
+    new = [RecentEvent(one.id, one.kind, one.time, one.data.get("serial", "")) for one in change.events]
+    return tuple((kept + new)[-MOST_RECENT:])

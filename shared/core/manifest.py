@@ -29,9 +29,14 @@ class Announced:
 
 
 def read(content: bytes, *, is_csv: bool) -> list[TableRow]:
-    """The rows of a manifest. Raises Malformed, TooLarge."""
-    optional = ("label", "factory_thumbprint", "hardware_serial")
-    return table_rows.read(content, is_csv=is_csv, required=("device_id",), optional=optional)
+    """The rows of a manifest. A condition that is misspelled would let in anybody. Raises Malformed, TooLarge."""
+    return table_rows.read(
+        content,
+        is_csv=is_csv,
+        required=("device_id",),
+        optional=("label", "factory_thumbprint", "hardware_serial"),
+        reserved=("factory_", "hardware_"),
+    )
 
 
 def announced(row: TableRow, label: Label) -> Announced:

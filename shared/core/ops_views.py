@@ -3,20 +3,20 @@
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from shared.core.fleet import Device, LedgerCertificate, Snapshot
+from shared.core.fleet import Device, LedgerCertificate, RecentEvent, Snapshot
 from shared.core.identity import DeviceId
-from shared.core.lifecycle import LifecycleEvent
+from shared.core.passcode import MAX_FAILURES, OneTimePasscode
 from shared.core.revocation import Saga
 
 type View = dict[str, object]
 type RotationState = Literal["none", "unseen", "settled", "rotating", "beside"]
 
 MOST_CERTIFICATES: Final = 100
-MOST_EVENTS: Final = 50
 
 
 def device_view(known: Snapshot, device: Device) -> View:
     """All that the ledger knows of a device. The newest certificates and events stand first; old ones are counted."""
+    waiting = {one.id for one in known.outbox}
     certificates = sorted(known.certificates, key=lambda one: one.certificate.not_before, reverse=True)
     failure = device.failure
     return {
@@ -39,11 +39,12 @@ def device_view(known: Snapshot, device: Device) -> View:
         "nudges": {"count": device.nudges, "last": _time(device.nudged_at)},
         "issued": {"day": device.issued_on.isoformat() if device.issued_on else None, "count": device.issued_count},
         "failure": failure and {"reason": failure.reason, "at": _time(failure.at), "address": failure.address},
+        "passcode": device.passcode and passcode_view(device.passcode),
         "certificates": [certificate_view(one) for one in certificates[:MOST_CERTIFICATES]],
         "certificates_total": len(certificates),
         "saga": known.saga and saga_view(known.saga),
-        "events": [event_view(one) for one in reversed(known.outbox[-MOST_EVENTS:])],
-        "events_total": len(known.outbox),
+        "events": [event_view(one, published=one.id not in waiting) for one in reversed(known.recent)],
+        "events_unpublished": len(waiting),
     }
 
 
@@ -56,6 +57,16 @@ def rotation_state(device: Device) -> RotationState:
     if device.current == device.latest:
         return "settled"
     return "rotating" if device.rotating_since else "beside"
+
+
+def passcode_view(passcode: OneTimePasscode) -> View:
+    """Why a worker at the line may be refused with it."""
+    return {
+        "expires": _time(passcode.expires),
+        "wrong_tries": passcode.failures,
+        "most_wrong_tries": MAX_FAILURES,
+        "used": bool(passcode.burnt_by),
+    }
 
 
 def certificate_view(kept: LedgerCertificate) -> View:
@@ -101,8 +112,14 @@ def saga_view(saga: Saga) -> View:
     }
 
 
-def event_view(event: LifecycleEvent) -> View:
-    return {"id": event.id, "kind": event.kind, "time": _time(event.time), "data": dict(event.data)}
+def event_view(event: RecentEvent, *, published: bool) -> View:
+    return {
+        "id": event.id,
+        "kind": event.kind,
+        "time": _time(event.time),
+        "serial": event.serial or None,
+        "published": published,
+    }
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -39,9 +39,11 @@ class OneTimePasscode:
     held_by: str = ""
     held_until: datetime | None = None
 
-    def is_open(self, now: datetime) -> bool:
-        """Whether it may be tried at all."""
-        return now < self.expires and self.failures < MAX_FAILURES
+    def closed(self, now: datetime) -> str:
+        """Why it may not be tried any more; empty while it may."""
+        if now >= self.expires:
+            return "the one-time passcode has expired"
+        return "the one-time passcode was tried too often" if self.failures >= MAX_FAILURES else ""
 
     def is_held(self, claim_key: str, now: datetime) -> bool:
         """Whether another claim is being worked on."""
@@ -57,8 +59,13 @@ class OneTimePasscode:
         """Once it has led to a certificate; `salt` is that of the passcode that was shown, which may be an earlier."""
         return self if self.burnt_by or self.salt != salt else replace(self, burnt_by=claim_key)
 
-    def guessed(self) -> "OneTimePasscode":
+    def tried(self) -> "OneTimePasscode":
+        """A try counts as a wrong one until it has turned out to be right."""
         return replace(self, failures=self.failures + 1)
+
+    def known(self) -> "OneTimePasscode":
+        """The try was right: it does not count."""
+        return replace(self, failures=max(0, self.failures - 1))
 
 
 def passcode(random: bytes) -> str:

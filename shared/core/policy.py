@@ -66,7 +66,7 @@ def authorize(
         raise Forbidden("the device is blocked")
     if device is not None and device.device_id != asked:
         raise Forbidden("a device whose id differs only in upper and lower case is enrolled already")
-    if profile.unknown_devices == "manifest" and not _is_announced(profile, known):
+    if profile.unknown_devices == "manifest" and not is_announced(profile, known):
         raise Forbidden("the device is not on the manifest of this label")
     match principal:
         case FactoryDevice():
@@ -82,18 +82,18 @@ def authorize(
             return _authorize_passcode(profile, operation, request, known)
         case OneTimePasscodeHolder():
             _check_label(profile, known)
-            _check_passcode(principal, known)
+            _check_passcode(profile, principal, known)
             return _renewed_by_name(request, known) if operation is Operation.SIMPLEREENROLL else None
         case Operator():
             _check_label(profile, known)
             return None
         case IssuedDevice():
-            return _authorize_renewal(operation, principal.certificate, request, known)
+            return _authorize_renewal(operation, principal, request, known)
         case _:
             assert_never(principal)
 
 
-def _is_announced(profile: Profile, known: Snapshot) -> bool:
+def is_announced(profile: Profile, known: Snapshot) -> bool:
     """A device that was born under another label may move here; one that only was to be born there may not."""
     return known.device is not None and (known.device.label == profile.label or bool(known.certificates))
 
@@ -129,8 +129,13 @@ def _check_expected(principal: FactoryDevice | PasscodeHolder, known: Snapshot) 
         raise Forbidden("the manifest expects another hardware serial number in the factory certificate")
 
 
-def _check_passcode(principal: OneTimePasscodeHolder, known: Snapshot) -> None:
-    """Who has proven to know the passcode may repeat the request that burnt it, and nothing else."""
+def _check_passcode(profile: Profile, principal: OneTimePasscodeHolder, known: Snapshot) -> None:
+    """Who has proven to know the passcode may repeat the request that burnt it, and nothing else.
+
+    It was made for one label: its holder does not choose the CA.
+    """
+    if known.device is not None and known.device.label != profile.label:
+        raise Forbidden("the one-time passcode was made for another label")
     passcode = known.device.passcode if known.device else None
     if passcode is None or passcode.salt != principal.salt:
         raise Forbidden("the operator has made another one-time passcode since; use that one")
@@ -168,13 +173,16 @@ def _is_repeated(known: Snapshot) -> bool:
 
 
 def _authorize_renewal(
-    operation: Operation, presented: x509.Certificate, request: SigningRequest, known: Snapshot
+    operation: Operation, principal: IssuedDevice, request: SigningRequest, known: Snapshot
 ) -> LedgerCertificate | None:
-    renewed = known.certificate(serial_hex(presented))
+    renewed = known.certificate(serial_hex(principal.certificate))
     if renewed is not None and renewed.status == "revoked":
         raise Forbidden("the client certificate has been revoked")
+    if renewed is None and principal.expired:
+        # DigiCert ONE lists what is valid: nothing would tell whether this one was revoked before its end.
+        raise Forbidden("the client certificate has expired, and is not one that is known here")
     if operation is Operation.SIMPLEREENROLL:
-        _check_same_names(presented, request)
+        _check_same_names(principal.certificate, request)
     return renewed
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from shared.core.batch_rows import check_encoding
 from shared.core.errors import Malformed, TooLarge
+from shared.core.ops import named
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_ROWS: Final = 5_000
@@ -28,8 +29,34 @@ class TableRow:
 type _Found = tuple[Mapping[str, str], str]
 
 
-def read(content: bytes, *, is_csv: bool, required: Sequence[str], optional: Sequence[str]) -> list[TableRow]:
-    """All rows. Other columns are left alone. Raises Malformed, TooLarge."""
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Names of columns or members; `reserved` are beginnings of names."""
+
+    known: tuple[str, ...]
+    required: tuple[str, ...]
+    reserved: tuple[str, ...]
+
+    def problem(self, names: Sequence[str]) -> str:
+        """What is wrong with the names of a table's columns, or of an object's members; empty when nothing is."""
+        twice = [name for name in self.known if names.count(name) > 1]
+        if twice:
+            return f"{', '.join(twice)} may stand there once only"
+        unknown = [name for name in names if name not in self.known and _plain(name).startswith(self.reserved)]
+        return f"there is no {named(unknown)}; known are {', '.join(self.known)}" if unknown else ""
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def read(
+    content: bytes, *, is_csv: bool, required: Sequence[str], optional: Sequence[str], reserved: tuple[str, ...] = ()
+) -> list[TableRow]:
+    """All rows. Other columns are left alone, but none whose name begins as a `reserved` one: it is misspelled.
+
+    Raises Malformed, TooLarge.
+    """
     if len(content) > MAX_BYTES:
         raise TooLarge(f"the body is over {MAX_BYTES} bytes: send it in parts")
     check_encoding(content)
@@ -39,7 +66,8 @@ def read(content: bytes, *, is_csv: bool, required: Sequence[str], optional: Seq
         raise Malformed(f"the body is not in UTF-8, from byte {error.start + 1} on") from error
     rows: list[TableRow] = []
     empty = 0
-    for found in _csv(text, required) if is_csv else _json_lines(text):
+    columns = _Columns((*required, *optional), tuple(required), reserved)
+    for found in _csv(text, columns) if is_csv else _json_lines(text, columns):
         if found is None:
             empty += 1
             if empty > _MAX_EMPTY:
@@ -62,13 +90,16 @@ def _kept(row: TableRow, required: Sequence[str], optional: Sequence[str]) -> Ta
     return TableRow(row.number, values, problem)
 
 
-def _csv(text: str, required: Sequence[str]) -> Iterator[_Found | None]:
+def _csv(text: str, columns: _Columns) -> Iterator[_Found | None]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
-        missing = [name for name in required if names.count(name) != 1]
+        missing = [name for name in columns.required if names.count(name) != 1]
         if missing:
             raise Malformed(f"the first line must name each of these columns once: {', '.join(missing)}")
+        problem = columns.problem(names)
+        if problem:
+            raise Malformed(f"the first line: {problem}")
         for fields in reader:
             if fields and len(fields) != len(names):
                 yield {}, f"the row has {len(fields)} columns; the first line names {len(names)}"
@@ -78,16 +109,17 @@ def _csv(text: str, required: Sequence[str]) -> Iterator[_Found | None]:
         raise Malformed(f"line {reader.line_num} is not CSV (RFC 4180): look at its quotes") from error
 
 
-def _json_lines(text: str) -> Iterator[_Found | None]:
+def _json_lines(text: str, columns: _Columns) -> Iterator[_Found | None]:
     for line in io.StringIO(text, newline="\n"):
         if not line.strip():
             yield None
             continue
         try:
-            found = json.loads(line)
+            members = json.loads(line, object_pairs_hook=tuple)  # of an object: a member may stand there twice
         except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, dict) and all(isinstance(one, str) for one in found.values()):
-            yield found, ""
+            members = None
+        if isinstance(members, tuple) and all(isinstance(one, str) for _, one in members):
+            problem = columns.problem([name for name, _ in members])
+            yield ({}, problem) if problem else (dict(members), "")
         else:
             yield {}, "the row must be a JSON object of texts, on one line"

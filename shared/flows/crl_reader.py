@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from cryptography import x509
 
@@ -24,6 +24,10 @@ from shared.flows.revoked_devices import Looked, RevokedDevices
 MOST_ENTRIES: Final = 20_000
 # Serial numbers have 40 digits at most, and a watermark 32,000 characters.
 _MOST_HOLDS: Final = 600
+
+
+# What a CRL says of a certificate; empty when it says nothing.
+type Standing = Literal["", "hold", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,7 @@ class CrlReader:
 
     async def progress(self, url: str) -> Progress:
         """How far the last run came. Raises Unavailable."""
-        stored = await self.watermarks.get(_name(url))
-        return Progress(**json.loads(stored)) if stored else Progress()
+        return await _progress(self.watermarks, url)
 
     async def read(self, url: str, issuers: Sequence[x509.Certificate]) -> Read:
         """The list of one of the issuers. Raises Unavailable, UpstreamRefused, TooLarge."""
@@ -120,6 +123,35 @@ class CrlReader:
             if part != there:
                 await self.watermarks.put(f"{name}-{number}", part)
         return len(parts)
+
+
+@dataclass(frozen=True)
+class CrlMarks:
+    """What the CRLs that were read last say of one certificate: the ledger may not have known it when they came.
+
+    A mark does not tell why the certificate was revoked.
+    """
+
+    watermarks: Watermarks
+
+    async def standing(self, urls: Iterable[str], signers: Collection[str], serial: str) -> Standing:
+        """Of the certificate of one of these CAs (core/issuer.py). Raises Unavailable."""
+        for url in urls:
+            progress = await _progress(self.watermarks, url)
+            if progress.signer not in signers:
+                continue  # serial numbers are unique under one CA only
+            if serial in progress.holds:
+                return "hold"
+            mark = crl.mark(int(serial, 16))
+            part = await self.watermarks.get(f"{_name(url)}-{crl.part_of(mark, progress.parts)}")
+            if mark in crl.from_parts([part]):
+                return "revoked"
+        return ""
+
+
+async def _progress(watermarks: Watermarks, url: str) -> Progress:
+    stored = await watermarks.get(_name(url))
+    return Progress(**json.loads(stored)) if stored else Progress()
 
 
 def _name(url: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 
@@ -110,7 +110,7 @@ class Enroll:
             late.device_id = asked
             raise late from error
         except Refusal as refusal:
-            refusal.device_id = asked
+            refusal.device_id = refusal.device_id or asked
             raise
 
     async def authenticate(self, profile: Profile, presented: Presented, operation: Operation) -> Principal:
@@ -154,12 +154,21 @@ class Enroll:
                 return client_certificate.factory_device(leaf, rules.factory.device_id)
         if rules.issued_certificate:
             try:
-                client_certificate.verify(leaf, await self.chains.issuing(profile.label), now)
+                await self._verify_issued(profile.label, leaf, now)
             except NotTrusted as error:
                 refused = refused if refused.expired else error
             else:
                 return IssuedDevice(client_certificate.device_named(leaf, "subject.common_name"), leaf)
         raise refused
+
+    async def _verify_issued(self, label: Label, leaf: x509.Certificate, now: datetime) -> None:
+        """Raises NotTrusted unless the label's CA has issued the certificate, also since our copy of it was fetched."""
+        try:
+            client_certificate.verify(leaf, await self.chains.issuing(label), now)
+        except NotTrusted as error:
+            if error.expired:
+                raise
+            client_certificate.verify(leaf, await self.chains.newer_issuing(label), now)
 
     async def _late(self, profile: Profile, leaf: x509.Certificate, operation: Operation) -> IssuedDevice | None:
         """The holder of a certificate of ours that ended a few days ago, where the profile lets it renew itself.
@@ -184,10 +193,8 @@ class Enroll:
         if passcode is not None and basic.matches(given, await self.secrets.get(passcode.secret)):
             return PasscodeHolder(given.user.decode(errors="replace"))
         if profile.authentication.one_time_passcodes:
-            holder = await self.passcodes.holder(given)
-            if holder is not None:
-                return holder
-        raise Unauthenticated("the user or the password is wrong", challenge=True)
+            return await self.passcodes.holder(given)
+        raise basic.wrong("it is not the passcode of the label")
 
 
 def _takes_passcodes(profile: Profile) -> bool:

@@ -3,23 +3,33 @@
 The one way to a certificate, for a device at the EST endpoint, an operator's request, and each row of a batch.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from shared.core.adoption import Seen
 from shared.core.certificate import certificate, serial_hex
 from shared.core.csr import SigningRequest
-from shared.core.errors import IssuedWhileBlocked, Unavailable
+from shared.core.errors import IssuedWhileBlocked, OutcomeUnknown, Unavailable
 from shared.core.est import Operation
 from shared.core.fleet import BatchRow, LedgerCertificate, Snapshot, Source
 from shared.core.identity import DeviceId
 from shared.core.policy import authorize, check_once_in_batch, check_request, claim_key
 from shared.core.principal import IssuedDevice, OneTimePasscodeHolder, Principal
 from shared.core.profile import IndividualEnrollment, Label, Profile
+from shared.flows.adopt import Adopt
 from shared.flows.once import Once
 from shared.flows.order import Order
 from shared.flows.ports.issuance import Pending, Upstream
 from shared.flows.rotate import Rotate
+
+# Shorter than the lease of a claim (once.py), so that none who comes after it finds somebody still at work.
+ISSUE_SECONDS: Final = 23.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,7 @@ class Issue:
     upstreams: Mapping[Label, Upstream]
     once: Once
     rotate: Rotate
+    adopt: Adopt
 
     async def is_answered(self, profile: Profile, asked: Asked) -> bool:
         """Whether the ledger holds the certificate already, so that DigiCert ONE will not be asked.
@@ -54,10 +65,17 @@ class Issue:
 
     async def issue(self, profile: Profile, asked: Asked) -> LedgerCertificate | Pending:
         """A certificate for the request; it may be one that the same request was given before. Raises every Refusal."""
+        try:
+            async with asyncio.timeout(ISSUE_SECONDS):
+                return await self._issue(profile, asked)
+        except TimeoutError as error:
+            raise OutcomeUnknown("it took too long; send the same request again", retry_after=10) from error
+
+    async def _issue(self, profile: Profile, asked: Asked) -> LedgerCertificate | Pending:
         await self.once.chains.current(profile.label)  # nothing is ordered that could not be checked afterwards
         device, principal, request = asked.device_id, asked.principal, asked.request
         key, admit = _decision(profile, asked, self.once)
-        known = await self.once.ledger.load(device, key)
+        known = await self._known(profile, asked, key)
         renewed = admit(known)
         order = Order(
             device,
@@ -84,6 +102,21 @@ class Issue:
             # The first certificate of a group's device takes nothing's place, and costs no other call.
             await self.rotate.begin(device, profile, shown)
         return outcome
+
+    async def _known(self, profile: Profile, asked: Asked, key: str) -> Snapshot:
+        """What the ledger knows of the device, once it knows the certificate that the device has come with.
+
+        One that came by another way is adopted first: DigiCert ONE may have revoked it, which its CA would not tell.
+        """
+        ledger, principal = self.once.ledger, asked.principal
+        known = await ledger.load(asked.device_id, key)
+        if not isinstance(principal, IssuedDevice) or known.certificate(_shown_serial(principal)) is not None:
+            return known
+        leaf = principal.certificate
+        label = known.device.label if known.device and known.certificates else profile.label
+        shown = Seen(label, asked.device_id, leaf.fingerprint(SHA256()).hex(), leaf.public_bytes(Encoding.DER))
+        await self.adopt.look_up(shown)
+        return await ledger.load(asked.device_id, key)
 
 
 def _decision(profile: Profile, asked: Asked, once: Once) -> tuple[str, Callable[[Snapshot], LedgerCertificate | None]]:

@@ -32,6 +32,8 @@ _ATTEMPTS = 5
 # A certificate that is paid for is not given up easily.
 _RECORD_ATTEMPTS = 8
 _POLL_AFTER = 60
+_UNREADABLE = "the CA's answer cannot be read; send the same request again"
+_LOOK_AFTER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,13 @@ class Once:
         try:
             return await upstream.issue(order.request, order.renews)
         except Refusal as refusal:
-            if _may_have_issued(refusal):
-                await self._doubt(order, claimed)
-            else:
+            if not _may_have_issued(refusal):
                 await self._leave(order, claimed, None, uncount=claimed.counted)
+                raise
+            await self._doubt(order, claimed)
+            if isinstance(refusal, UpstreamRefused):  # the next try finds out
+                cause = f"{refusal.public}: {refusal.cause}"
+                raise OutcomeUnknown(_UNREADABLE, retry_after=_LOOK_AFTER, cause=cause) from refusal
             raise
 
     async def _poll(self, order: Order, claimed: Claimed, upstream: Upstream) -> Answer | Pending:
@@ -157,7 +162,7 @@ class Once:
         """The certificate, if it is what was ordered. One that is not is paid for: its claim goes, its count stays."""
         try:
             leaf = check_issued(answer.certificates, order.request, self.clock())
-            await self.chains.check_issuer(order.profile.label, leaf)
+            await self.chains.check_issuer(order.profile.label, leaf, new=True)
             issued = certificate(leaf)
             await self.issuers.note(issued)
         except UpstreamRefused:

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from shared.core import basic
 from shared.core import passcode as rules
 from shared.core.basic import BasicCredentials
-from shared.core.errors import Conflict, Malformed, NotFound, Unavailable
+from shared.core.errors import Conflict, Malformed, NotFound, Unauthenticated, Unavailable
 from shared.core.fleet import Block, Change, Device, Snapshot
 from shared.core.identity import DeviceId, device_id
 from shared.core.passcode import OneTimePasscode
@@ -83,36 +84,57 @@ class Passcodes:
             raise NotFound("the device is not on the manifest of its label: put it there first")
         return found or Device(device, wanted, created=self.clock())
 
-    async def holder(self, given: BasicCredentials) -> OneTimePasscodeHolder | None:
-        """Who knows this passcode of a device; None when it is nobody's, or not valid any more.
+    async def holder(self, given: BasicCredentials) -> OneTimePasscodeHolder:
+        """Who knows this passcode of a device. Raises Unauthenticated, when nobody does or it is closed; Unavailable.
 
-        A wrong one is counted, before the answer: who guesses has MAX_FAILURES tries. Raises Unavailable.
+        The try is counted before the passcode is compared, and taken back when it was right: however many guess at
+        the same time, they have MAX_FAILURES tries.
         """
         try:
             name, text = device_id(given.user.decode()), given.password.decode().strip()
-        except (Malformed, UnicodeDecodeError):
-            return None
-        known = await self.ledger.load(name)
-        kept = known.device.passcode if known.device else None
-        if known.device is None or known.device.device_id != name or kept is None or not kept.is_open(self.clock()):
-            return None
-        if await self.aside(partial(rules.matches, kept, text)):
-            return OneTimePasscodeHolder(name, kept.salt)
-        await self._count(name, kept)
-        return None
+        except (Malformed, UnicodeDecodeError) as error:
+            raise basic.wrong("the user is no device id") from error
+        kept = await self._try(name)
+        if not await self.aside(partial(rules.matches, kept, text)):
+            raise _wrong(name, "the one-time passcode is wrong")
+        await self._change(name, kept.salt, OneTimePasscode.known)
+        return OneTimePasscodeHolder(name, kept.salt)
 
-    async def _count(self, name: DeviceId, tried: OneTimePasscode) -> None:
+    async def _try(self, name: DeviceId) -> OneTimePasscode:
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(name)
             device = known.device
-            if device is None or device.passcode is None or device.passcode.salt != tried.salt:
+            if device is None or device.device_id != name or device.passcode is None:
+                raise basic.wrong("no device of that name has a one-time passcode")
+            why = device.passcode.closed(self.clock())
+            if why:
+                raise _wrong(name, why)
+            try:
+                await self.ledger.commit(known, Change(replace(device, passcode=device.passcode.tried())))
+            except StaleVersionError:
+                continue
+            return device.passcode
+        raise _changing()
+
+    async def _change(self, name: DeviceId, salt: bytes, change: Callable[[OneTimePasscode], OneTimePasscode]) -> None:
+        for _ in range(_ATTEMPTS):
+            known = await self.ledger.load(name)
+            device = known.device
+            if device is None or device.passcode is None or device.passcode.salt != salt:
                 return  # there is another one since
             try:
-                await self.ledger.commit(known, Change(replace(device, passcode=device.passcode.guessed())))
+                await self.ledger.commit(known, Change(replace(device, passcode=change(device.passcode))))
             except StaleVersionError:
                 continue
             return
         raise _changing()
+
+
+def _wrong(device: DeviceId, cause: str) -> Unauthenticated:
+    """For a device that is known: the log may name it."""
+    refusal = basic.wrong(cause)
+    refusal.device_id = device
+    return refusal
 
 
 def _changing() -> Unavailable:

@@ -4,6 +4,7 @@ Events come at least once, in any order, hours late: none is believed, what they
 state decides. An event of something that has changed since leaves it alone.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,7 +24,7 @@ from shared.flows.ports.ledger import Ledger, StaleVersionError
 from shared.flows.ports.work import Work
 from shared.flows.revoke import Revoke
 from shared.flows.rotate import Rotate
-from shared.flows.unknown_certificates import shown_by_dps, shown_by_hub
+from shared.flows.unknown_certificates import QUEUE_SECONDS, shown_by_dps, shown_by_hub
 
 # DPS writes the hub after its webhook was answered; by then it has surely done so.
 REGISTERED_SECONDS = 15
@@ -31,8 +32,8 @@ _ATTEMPTS = 5
 
 # What became of an event. What is not ours is acknowledged and counted. "ShutOut": a blocked device was let in
 # somewhere, so its block was carried out everywhere once more. "LookedUp": all is done, and the queue finds out what
-# the hub holds that is not known here.
-type Outcome = Literal["Done", "LeftAlone", "UnknownDevice", "ShutOut", "LookedUp"]
+# the hub holds that is not known here. "UnknownHub": the hub tells its events to this app, and no profile names it.
+type Outcome = Literal["Done", "LeftAlone", "UnknownDevice", "ShutOut", "LookedUp", "UnknownHub"]
 
 
 @dataclass(frozen=True)
@@ -65,23 +66,35 @@ class Provision:
                 "no hub of the profile is linked",
                 cause=f"{profile.label}: profile has {profile.hubs}, DPS links {registration.linked_hubs}",
             )
-        await self._registering(known, registration)
+        trouble = await self._registering(known, registration)
         host = choose(profile, registration.device_id, candidates, registration.current_hub)
-        answer = Allocation(host, initial_twin(known, registration.thumbprint), bool(registration.current_hub))
+        twin = initial_twin(known, registration.thumbprint)
+        answer = Allocation(host, twin, bool(registration.current_hub), cause=trouble)
         return await shown_by_dps(self.work, known, registration, profile.label, answer)
 
-    async def _registering(self, known: Snapshot, registration: Registration) -> None:
+    async def _registering(self, known: Snapshot, registration: Registration) -> str:
         """DPS is about to write the presented certificate into both slots of the hub: look at them afterwards.
+
+        Why the queue did not take that, or empty. No device is refused for it: the rotation has a message of its own,
+        and the hub's events and the records of DPS lead there too.
 
         That it was presented proves nothing yet. Azure's client keeps its old certificate when DPS does not let the new
         one in (aziot-identityd registers with it before it commits), and DPS may fail after this answer.
         """
         device, presented = known.device, known.by_thumbprint(registration.thumbprint)
         if device is None or not device.current:
-            return  # its first time, or an event is still to come: DeviceCreated binds it
+            return ""  # its first time, or an event is still to come: DeviceCreated binds it
         used = presented.certificate.serial if presented else device.current
-        if device.current != device.latest or used != device.current:
-            await self.work.settle(device.device_id, device.label, REGISTERED_SECONDS)
+        if device.current == device.latest == used:
+            return ""
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                await self.work.settle(device.device_id, device.label, REGISTERED_SECONDS)
+        except TimeoutError:
+            return "the queue settle is too slow"
+        except Unavailable as error:
+            return f"the queue settle: {error.public}"
+        return ""
 
     def _profile(self, device: Device | None, group: str) -> Profile:
         """The device's own profile, or else the one of its enrollment group, or else the default one."""
@@ -98,6 +111,8 @@ class Provision:
         tells nothing, so the registry is read. Safe to repeat, in any order.
         """
         name = self._spelled(hub)
+        if name not in self.hub_hosts:
+            return "UnknownHub"
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
             before = known.device
@@ -127,7 +142,7 @@ class Provision:
 
     async def _stranger(self, hub: str, device: DeviceId) -> Outcome:
         """A device that nobody here knows: it is ours if its certificate is. Its profile may refuse it all the same."""
-        identity = await self.hubs.identity(hub, device) if hub in self.hub_hosts else None
+        identity = await self.hubs.identity(hub, device)
         return "LookedUp" if await shown_by_hub(self.work, Snapshot(), hub, device, identity) else "UnknownDevice"
 
     async def _shut_out(self, device: DeviceId) -> Outcome:
@@ -150,6 +165,8 @@ class Provision:
         A device that reports the serial of its newest certificate in its twin has proven it.
         """
         name = self._spelled(hub)
+        if name not in self.hub_hosts:
+            return "UnknownHub"
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
             if known.device is not None and known.device.hub != name:
@@ -189,6 +206,8 @@ class Provision:
         A device that moved to another hub, or was made again, is left alone; else the profile says what it means.
         """
         name = self._spelled(hub)
+        if name not in self.hub_hosts:
+            return "UnknownHub"
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
             before = known.device

@@ -1,6 +1,7 @@
 """Renewal in time: a scan over what is due, and a nudge for each device that has not renewed."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -22,6 +23,9 @@ BUSY: Final = "expiry-scan-busy"
 # A first scan looks this far back.
 _BACKWARDS: Final = timedelta(days=90)
 _LONGEST_DELAY: Final = 7 * 86_400  # of a Storage queue message
+# The host ends a function after five minutes (host.json), and nothing that it did would be written down.
+_LONGEST_SCAN: Final = timedelta(seconds=200)
+_AT_ONCE: Final = 16
 _ATTEMPTS: Final = 4
 
 
@@ -65,9 +69,10 @@ class Renew:
     async def scan(self) -> Scanned:
         """Put a nudge into the queue for all that is due up to today. Cost follows what is due, not the fleet.
 
-        While those of the last scan are still coming out, more would come out beside them, faster than they may, and
-        most of them twice. Raises Unavailable; the next scan begins again at the same day, and that is safe: the nudge
-        itself decides by the device's state.
+        What is more than the queue takes in a week, or than is sent in time, is left to the next scan. While those of
+        the last one are still coming out, more would come out beside them, faster than they may, and most of them
+        twice. Raises Unavailable; the next scan begins again at the same day, and that is safe: the nudge itself
+        decides by the device's state.
         """
         now = self.clock()
         today = now.date()
@@ -76,16 +81,18 @@ class Renew:
             return Scanned(0, 0, busy)
         first = await self._first(today)
         day, nudges = first, 0
-        async for due, day in self._due(first, today):
-            delay = nudges * 60 // self.per_minute
-            if delay > _LONGEST_DELAY:  # the rest is for the scan after that
+        async for some in self._due(first, today):
+            day = some[0][1]
+            longest = self._delay(nudges + len(some) - 1)
+            if longest > _LONGEST_DELAY or self.clock() - now > _LONGEST_SCAN:  # the rest is for the scan after that
                 break
-            await self.work.nudge(due, day, delay)
-            nudges += 1
+            await self._send(some, nudges)
+            nudges += len(some)
         else:
             day = today
-        spread = min(nudges * 60 // self.per_minute, _LONGEST_DELAY)
-        await self.watermarks.put(BUSY, (now + timedelta(seconds=spread)).isoformat())
+        spread = min(self._delay(nudges), _LONGEST_DELAY)
+        # From now on, not from the beginning: the last delay has begun with its message.
+        await self.watermarks.put(BUSY, (self.clock() + timedelta(seconds=spread)).isoformat())
         await self.watermarks.put(WATERMARK, day.isoformat())
         return Scanned((day - first).days + 1, nudges, spread)
 
@@ -95,11 +102,29 @@ class Renew:
         left = int((datetime.fromisoformat(until) - now).total_seconds()) if until else 0
         return max(0, left) if left <= _LONGEST_DELAY else 0
 
-    async def _due(self, first: date, last: date) -> AsyncIterator[tuple[Due, date]]:
+    def _delay(self, place: int) -> int:
+        """The seconds until so many others of a scan have come out."""
+        return place * 60 // self.per_minute
+
+    async def _send(self, some: Sequence[tuple[Due, date]], place: int) -> None:
+        """Messages for these, the first of them at that place. None is still on its way when one fails."""
+        sending = (self.work.nudge(due, day, self._delay(at)) for at, (due, day) in enumerate(some, place))
+        for failure in await asyncio.gather(*sending, return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _due(self, first: date, last: date) -> AsyncIterator[list[tuple[Due, date]]]:
+        """As many as are sent at once, the earliest first."""
+        some: list[tuple[Due, date]] = []
         for offset in range((last - first).days + 1):
             day = first + timedelta(days=offset)
             async for due in self.schedule.due(day):
-                yield due, day
+                some.append((due, day))
+                if len(some) == _AT_ONCE:
+                    yield some
+                    some = []
+        if some:
+            yield some
 
     async def _first(self, today: date) -> date:
         """The day before the last scan's: what it left is in the queue, or was put down for a later day."""

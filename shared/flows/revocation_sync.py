@@ -4,8 +4,9 @@ Neither DPS nor IoT Hub reads a CRL, so this is how a revocation at the CA reach
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import Final
 
 from shared.core.chain import issuing
@@ -19,11 +20,13 @@ from shared.flows.ports.index import Index, Watermarks
 from shared.flows.ports.ledger import Ledger
 from shared.flows.ports.revocation import Crls, RevokedList
 from shared.flows.revoke import Revoke
-from shared.flows.revoked_devices import RevokedDevices
+from shared.flows.revoked_devices import Looked, RevokedDevices
 from shared.flows.trust import Chains
 
 # How many pages of DigiCert ONE's list one run reads; the rest is for later runs.
 MOST_PAGES: Final = 50
+_AT_ONCE: Final = 16
+_MOST_FAILURES: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,13 @@ type Results = list[Synced | Alert]
 
 @dataclass(frozen=True)
 class RevocationSync:
-    """`urls` are the configured addresses of the CRLs of each label's issuing CAs; no other address is ever asked."""
+    """`urls` are the configured addresses of the CRLs of each label's issuing CAs; no other address is ever asked.
+
+    `lists` are DigiCert ONE's, each with the labels that share it.
+    """
 
     urls: Mapping[Label, tuple[str, ...]]
-    lists: Mapping[Label, RevokedList]
+    lists: Mapping[tuple[Label, ...], RevokedList]
     crls: Crls
     chains: Chains
     issuers: Issuers
@@ -72,8 +78,8 @@ class RevocationSync:
                 results += await _guarded(url, self._crl(label, url, signers))
             if urls and len(signers) == len(urls):  # of a list that could not be read there is an alert already
                 results += await _guarded(label, self._unlisted(label, signers))
-        for label, listed in self.lists.items():
-            results += await _guarded(f"digicert/{label}", self._list(label, listed))
+        for labels, listed in self.lists.items():
+            results += await _guarded(_source(labels), self._list(labels, listed))
         return tuple(results)
 
     @property
@@ -106,22 +112,20 @@ class RevocationSync:
                 results.append(Alert(label, text))
         return results
 
-    async def _list(self, label: Label, listed: RevokedList) -> Results:
+    async def _list(self, labels: tuple[Label, ...], listed: RevokedList) -> Results:
         """The first page, where the newest are (as far as is known), then on from where the last run stopped.
 
-        So the whole list is gone through again and again: nothing says in which order DigiCert ONE keeps it. What a CRL
-        has as on hold is left to the CRL, or a hold that an operator has undone would come again.
+        So the whole list is gone through again and again: nothing says in which order DigiCert ONE keeps it.
         """
-        name, source, urls = f"revoked-{label}", f"digicert/{label}", self.urls.get(label, ())
-        holds = {serial for url in urls for serial in (await self._reader.progress(url)).holds}
+        name, source = f"revoked-{labels[0]}", _source(labels)
+        holds = {label: await self._holds(label) for label in labels}
         go_on = int(await self.watermarks.get(name) or 0)
         blocked, offset, failures = 0, 0, list[Refusal]()
         broken: Results = []
         try:
             for _ in range(MOST_PAGES):
                 page = await listed.page(offset)
-                serials = [one for one in page.serials if one not in holds]
-                looked = await self._devices.on_list(serials, crl_tells=bool(urls))
+                looked = await self._look_up(page.serials, holds)
                 blocked, failures = blocked + looked.blocked, [*failures, *looked.failures]
                 ended = page.next >= page.total or page.next <= offset
                 offset = 0 if ended else max(page.next, go_on if offset == 0 else 0)
@@ -132,6 +136,48 @@ class RevocationSync:
             offset = offset or go_on
         await self.watermarks.put(name, str(offset))
         return [Synced(source, blocked, 0), *_failed(source, failures), *broken]
+
+    async def _holds(self, label: Label) -> frozenset[str]:
+        """What the label's CRLs have as on hold: it is left to them, or a hold that an operator has undone would come
+        again.
+        """
+        return frozenset(
+            [serial for url in self.urls.get(label, ()) for serial in (await self._reader.progress(url)).holds]
+        )
+
+    async def _look_up(self, serials: Sequence[str], holds: Mapping[Label, Collection[str]]) -> Looked:
+        """The list is of a whole account, so most of it may be of other fleets: the ledger knows whose label it is.
+
+        That decides whether a CRL tells of the certificate too. After many failures the rest is left for the next run.
+        """
+        of_label: dict[Label, list[str]] = {label: [] for label in holds}
+        failures: list[Refusal] = []
+        for some in batched(serials, _AT_ONCE, strict=False):
+            for serial, label in zip(some, await asyncio.gather(*map(self._label, some)), strict=True):
+                if isinstance(label, Refusal):
+                    failures.append(label)
+                elif serial not in holds.get(label, (serial,)):
+                    of_label[label].append(serial)
+            if len(failures) >= _MOST_FAILURES:
+                break
+        blocked = 0
+        for label, ours in of_label.items():
+            looked = await self._devices.on_list(ours, crl_tells=bool(self.urls.get(label)))
+            blocked, failures = blocked + looked.blocked, [*failures, *looked.failures]
+        return Looked(blocked=blocked, failures=tuple(failures))
+
+    async def _label(self, serial: str) -> Label | Refusal:
+        """That of the certificate, or empty for one that is not ours; a refusal when that could not be found out."""
+        try:
+            device = await self.index.by_serial(serial)
+            held = (await self.ledger.load(device)).certificate(serial) if device is not None else None
+        except Refusal as refusal:
+            return refusal
+        return held.label if held else ""
+
+
+def _source(labels: tuple[Label, ...]) -> str:
+    return f"digicert/{'+'.join(labels)}"
 
 
 def _failed(source: str, failures: Collection[Refusal]) -> list[Alert]:

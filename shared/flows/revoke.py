@@ -31,6 +31,8 @@ BEGIN_SECONDS = 10.0
 CONFIRM_SECONDS = 60
 _ATTEMPTS = 5
 _RETRY = 60
+# By this the statusReason of an identity says that it was disabled here.
+_OURS = "Birthcert:"
 
 
 class _OvertakenError(Exception):
@@ -184,12 +186,13 @@ class Revoke:
                 await self._enable(hub, device.device_id, begun)
 
     async def _enable(self, hub: str, device: DeviceId, begun: Saga) -> None:
+        """A restore leaves closed what somebody else has closed."""
         wanted = begun.verb == "restore"
         for _ in range(_ATTEMPTS):
             identity = await self.hubs.identity(hub, device)
-            if identity is None or identity.enabled == wanted:
+            if identity is None or identity.enabled == wanted or (wanted and not identity.why.startswith(_OURS)):
                 return
-            why = f"Birthcert: {begun.verb}, {begun.reason.value}"
+            why = f"{_OURS} {begun.verb}, {begun.reason.value}"
             with contextlib.suppress(StaleVersionError):
                 await self.hubs.set_enabled(hub, device, identity, enabled=wanted, why=why)
                 return

@@ -3,20 +3,22 @@
 import asyncio
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from shared.core.blocking import is_live
 from shared.core.crl import Revoked
-from shared.core.errors import Conflict, Refusal
-from shared.core.fleet import Block, Snapshot
+from shared.core.errors import Conflict, Refusal, Unavailable
+from shared.core.fleet import Block, Change, Device, Snapshot
+from shared.core.identity import DeviceId
 from shared.core.revocation import Reason
 from shared.flows.ports.clock import Clock
 from shared.flows.ports.index import Index
-from shared.flows.ports.ledger import Ledger
+from shared.flows.ports.ledger import Ledger, StaleVersionError
 from shared.flows.revoke import Revoke
 
 _AT_ONCE: Final = 16
+_ATTEMPTS: Final = 5
 _MOST_FAILURES: Final = 48
 # Of a certificate that the device has replaced, these say nothing against the device: many CAs revoke what is renewed.
 _OF_NO_MATTER: Final = (Reason.SUPERSEDED, Reason.CESSATION_OF_OPERATION)
@@ -79,19 +81,25 @@ class RevokedDevices:
             for word, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Refusal):
                     failures.append(outcome)
-                else:
+                elif outcome is not None:
                     done.add(word.serial)
                     blocked += outcome
             if len(failures) >= _MOST_FAILURES:
                 break
         return Looked(frozenset(done), blocked, tuple(failures))
 
-    async def _act(self, word: _Word) -> bool | Refusal:
-        """Whether a device is blocked for it now that was not before; a refusal when that could not be found out."""
+    async def _act(self, word: _Word) -> bool | Refusal | None:
+        """Whether a device is blocked for it now that was not before; a refusal when that could not be found out.
+
+        None when it is too early to say.
+        """
         try:
             device = await self.index.by_serial(word.serial)
-            if device is None or not self._concerns(await self.ledger.load(device), word):
+            known = await self.ledger.load(device) if device is not None else Snapshot()
+            if device is None or not self._concerns(known, word):
                 return False
+            if word.of_newest and known.device is not None and word.serial != known.device.latest:
+                return await self._replaced(known.device, word)
             now = self.clock()
             saga = await self.revoke.begin(
                 device,
@@ -107,6 +115,32 @@ class RevokedDevices:
             return refusal
         return saga.begun >= now  # an older one is the same hold, which an operator has undone here
 
+    async def _replaced(self, device: Device, word: _Word) -> bool | None:
+        """A certificate that has a successor is written down as revoked: nobody is let in with it any more.
+
+        But not while the device changes over. Many CAs revoke what is renewed at once, and a device whose answer was
+        lost, or that is not yet let in with the new one, has nothing else.
+        """
+        if word.verb == "hold":
+            return False
+        if word.serial == device.current:
+            return None
+        await self._note(device.device_id, word)
+        return False
+
+    async def _note(self, device: DeviceId, word: _Word) -> None:
+        for _ in range(_ATTEMPTS):
+            known = await self.ledger.load(device)
+            held = known.certificate(word.serial)
+            if known.device is None or held is None or held.status == "revoked":
+                return
+            try:
+                await self.ledger.commit(known, Change(known.device, (replace(held, status="revoked"),)))
+            except StaleVersionError:
+                continue
+            return
+        raise Unavailable("the device's record is changing too fast; try again", retry_after=5)
+
     def _concerns(self, known: Snapshot, word: _Word) -> bool:
         """Whether the word is news of a certificate that the device may still use."""
         held = known.certificate(word.serial)
@@ -114,8 +148,6 @@ class RevokedDevices:
             return False
         if word.issuer and held.certificate.issuer != word.issuer:
             return False  # serial numbers are unique under one CA only
-        if word.of_newest and word.serial != known.device.latest:
-            return False
         return known.device.block in word.beyond
 
 

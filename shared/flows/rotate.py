@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from shared.core import allocation, rotation
 from shared.core.certificate import Certificate
-from shared.core.errors import Unavailable
+from shared.core.errors import Again, Unavailable
 from shared.core.fleet import Block, Device, LedgerCertificate, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.profile import IndividualEnrollment, Label, Profile, Profiles
@@ -27,6 +27,10 @@ from shared.flows.ports.work import Work
 # What a device waits for its hub and DPS at most; afterwards the settle queue finishes.
 PLACE_SECONDS = 6.0
 QUEUE_SECONDS = 4.0
+# A hub or DPS in trouble is left alone for at least that long.
+TROUBLE_SECONDS = 60
+# Until what a device has proven is written down.
+PROVEN_SECONDS = 5
 _ATTEMPTS = 5
 
 
@@ -74,22 +78,29 @@ class Rotate:
             before, used = known.device, known.certificate(serial)
             if before is None or used is None or used.status == "revoked" or serial != before.latest:
                 return
+            # First: once it is written down, the same event again would find nothing to do.
+            await self.work.settle(device, before.label, PROVEN_SECONDS)
             try:
                 await self._commit(known, rotation.proven(before))
             except StaleVersionError:
                 continue
-            await self.work.settle(device, before.label)
             return
         raise _changing()
 
-    async def settle(self, device: DeviceId, label: Label) -> None:
+    async def settle(self, device: DeviceId, label: Label) -> Again | None:
         """What the settle queue asks for: do what is left over, and come back when the grace is over.
 
-        Raises Unavailable.
+        What keeps it from being done is returned: the queue asks again, for as long as it takes. A message that failed
+        a few times would be poison, and nothing else looks for this rotation. Raises Unavailable when the queue fails.
         """
-        left = await self.check(device, label)
+        trouble: Again | None = None
+        try:
+            left = await self.check(device, label)
+        except Again as refusal:
+            trouble, left = refusal, max(TROUBLE_SECONDS, refusal.retry_after)
         if left is not None:
             await self.work.settle(device, label, left)
+        return trouble
 
     async def check(self, device: DeviceId, label: Label) -> int | None:
         """Bring hub, enrollment and twin to where they have to be. Returns the seconds until there is more to do.
@@ -109,10 +120,17 @@ class Rotate:
         if known.device is None or known.device.block is Block.REVOKED:
             return known
         device = known.device.device_id
-        known = await self._rotate(known, device, profile)
+        try:
+            known = await self._rotate(known, device, profile)
+        except Again:  # DPS may answer, and the device can go there with its new certificate
+            await self._enrolled(device, profile, presented)
+            raise
+        await self._enrolled(device, profile, presented)
+        return known
+
+    async def _enrolled(self, device: DeviceId, profile: Profile, presented: Certificate | None) -> None:
         if isinstance(profile.dps, IndividualEnrollment):
             await self._enroll(device, profile, presented)
-        return known
 
     def _left(self, known: Snapshot, profile: Profile) -> int | None:
         """The seconds until the rotation has to be looked at again; None when there is nothing to wait for."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from shared.core.certificate import is_issued_by
+from shared.core.certificate import is_issued_by, issuer_text
 from shared.core.chain import check_chain, issuing
 from shared.core.client_certificate import Trust, trust
 from shared.core.errors import Refusal, Unavailable, UpstreamRefused
@@ -25,11 +25,14 @@ FETCH_SECONDS = 15.0
 
 @dataclass(slots=True)
 class Copy:
-    """A checked chain, and its issuing CAs as a trust store for renewals."""
+    """A checked chain, and its issuing CAs as a trust store for renewals. `strange_at`: the last time that a stranger's
+    certificate was a reason to look whether it is out of date.
+    """
 
     certificates: tuple[x509.Certificate, ...]
     issuing: Trust
     refresh_at: datetime
+    strange_at: datetime
 
 
 @dataclass(frozen=True)
@@ -50,23 +53,38 @@ class Chains:
         """The label's issuing CAs, to which the certificates of its devices lead. Raises as `current`."""
         return (await self._copy(label)).issuing
 
-    async def check_issuer(self, label: Label, leaf: x509.Certificate) -> None:
+    async def newer_issuing(self, label: Label) -> Trust:
+        """The same for a certificate that leads to none of them: the CA may have rolled since our copy was fetched.
+
+        Strangers come with any certificate, so the source is asked once in a while only; without it the copy counts.
+        """
+        with contextlib.suppress(Refusal):
+            return (await self._newer(label)).issuing
+        return await self.issuing(label)
+
+    async def check_issuer(self, label: Label, leaf: x509.Certificate, *, new: bool = False) -> None:
         """Raises UpstreamRefused unless the label's CA has signed the certificate, Unavailable when that is not known.
 
-        A CA that rolled is fetched anew.
+        A CA that rolled is fetched anew: for a `new` certificate, which it has issued at this moment, in any case.
         """
         try:
             if is_issued_by(leaf, await self.current(label)):
                 return
-            copy = await self._fetched(label)
+            copy = await (self._fetched(label) if new else self._newer(label))
         except Refusal as refusal:
             # A refusal of its own for each caller: the fetch and its failure are shared.
             text = "the CA's chain cannot be fetched to check the certificate; try again"
             raise Unavailable(text, retry_after=5, cause=f"{refusal.public}: {refusal.cause}") from refusal
         if not is_issued_by(leaf, copy.certificates):
-            raise UpstreamRefused(
-                "the CA answered with a certificate of another issuer", cause=leaf.issuer.rfc4514_string()
-            )
+            raise UpstreamRefused("the CA answered with a certificate of another issuer", cause=issuer_text(leaf))
+
+    async def _newer(self, label: Label) -> Copy:
+        """A copy that is no older than RETRY, as far as its source answers."""
+        copy = await self._copy(label)
+        if self.clock() < copy.strange_at + RETRY:
+            return copy
+        copy.strange_at = self.clock()
+        return await self._fetched(label)
 
     async def _copy(self, label: Label) -> Copy:
         copy = self.copies.get(label)
@@ -98,5 +116,6 @@ class Chains:
                 certificates = check_chain(await self.sources[label].fetch())
         except TimeoutError as error:
             raise Unavailable("the CA's chain did not come in time", retry_after=5) from error
-        self.copies[label] = Copy(certificates, trust(issuing(certificates)), self.clock() + FRESH)
+        now = self.clock()
+        self.copies[label] = Copy(certificates, trust(issuing(certificates)), now + FRESH, now)
         return self.copies[label]

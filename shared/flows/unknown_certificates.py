@@ -18,7 +18,7 @@ from shared.flows.ports.hubs import HubIdentity
 from shared.flows.ports.work import Work
 
 # What DPS waits for the queue at most: it says nowhere for how long it waits for its answer.
-QUEUE_SECONDS: Final = 3.0
+QUEUE_SECONDS: Final = 1.0
 
 
 async def shown_by_dps(

@@ -63,7 +63,7 @@ EVENTS: Final[Mapping[str, frozenset[str]]] = {
     "dps_refused": _fields("device_id reason address outcome"),
     "dps_record_ignored": _fields("reason"),
     "dps_record_poison": _fields("device_id reason cause"),
-    "settle": _fields("device_id label"),
+    "settle": _fields("device_id label reason cause"),
     "nudge": _fields("device_id serial outcome urgency reached"),
     "saga": _fields("device_id saga done"),
     "publish": _fields("device_id events"),
@@ -97,7 +97,7 @@ REFUSALS: Final = tuple(
 )
 OPERATIONS: Final = tuple(one.value for one in Operation)
 NUDGES: Final = ("nudged", "later", "unknown", "renewed", "revoked", "blocked", "expired")
-_HANDLED: Final = ("Done", "LeftAlone", "UnknownDevice", "ShutOut", "LookedUp")
+_HANDLED: Final = ("Done", "LeftAlone", "UnknownDevice", "ShutOut", "LookedUp", "UnknownHub")
 
 # What the field `outcome` of an event can say.
 OUTCOMES: Final[Mapping[str, tuple[str, ...]]] = {

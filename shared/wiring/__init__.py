@@ -36,6 +36,7 @@ from shared.flows.announce import Announce
 from shared.flows.application import Application
 from shared.flows.backlog import Backlog
 from shared.flows.census import Census
+from shared.flows.crl_reader import CrlMarks
 from shared.flows.enroll import Enroll
 from shared.flows.issue import Issue
 from shared.flows.issuers import Issuers, RememberedChain
@@ -160,10 +161,23 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
     provision = Provision(known, settings.hub_hosts, ledger, hubs, enrollments, rotate, revoke, work, now)
     announce = Announce(ledger, outside.topic)
     passcodes = Passcodes(known, ledger, secrets.token_bytes, asyncio.to_thread, now)
+    adopt = Adopt(
+        profiles=known,
+        chains=chains,
+        issuers=issuers,
+        inventories=connections.inventories(known.by_label),
+        crl_marks=CrlMarks(watermarks),
+        ledger=ledger,
+        provision=provision,
+        revoked=RevokedDevices(TableIndex(outside.tables), ledger, revoke, now),
+        work=work,
+        clock=now,
+    )
     issue = Issue(
         {label: connections.upstream(profile) for label, profile in known.by_label.items()},
         Once(ledger, chains, issuers, now, asyncio.sleep),
         rotate,
+        adopt,
     )
     wishes = TableWishes(outside.tables)
     kept = batches.Outside(outside.tables, outside.blobs, work, wishes)
@@ -178,17 +192,7 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
             clock=now,
         ),
         provision=provision,
-        adopt=Adopt(
-            profiles=known,
-            chains=chains,
-            issuers=issuers,
-            inventories=connections.inventories(known.by_label),
-            ledger=ledger,
-            provision=provision,
-            revoked=RevokedDevices(TableIndex(outside.tables), ledger, revoke, now),
-            work=work,
-            clock=now,
-        ),
+        adopt=adopt,
         rotate=rotate,
         revoke=revoke,
         renew=Renew(known, ledger, hubs, schedule, watermarks, work, now, settings.nudges_per_minute),

@@ -90,11 +90,16 @@ class Connections:
             if (rest := _management(profile)) is not None
         }
 
-    def revoked_lists(self, profiles: Mapping[Label, Profile]) -> dict[Label, RevokedList]:
+    def revoked_lists(self, profiles: Mapping[Label, Profile]) -> dict[tuple[Label, ...], RevokedList]:
+        """One for each account, as far as the credentials tell accounts apart."""
+        shared: dict[tuple[str, digicert.Credential], list[Label]] = {}
+        for label, profile in profiles.items():
+            rest = _management(profile)
+            if rest is not None:
+                shared.setdefault((rest.url, _credential(rest)), []).append(label)
         return {
-            label: DigicertRevoked(self._rest_session(rest), rest.url, rest.enrollment_profile_id)
-            for label, profile in profiles.items()
-            if (rest := _management(profile)) is not None
+            tuple(labels): DigicertRevoked(self.session(url, credential), url)
+            for (url, credential), labels in shared.items()
         }
 
     def inventories(self, profiles: Mapping[Label, Profile]) -> dict[Label, Inventory]:

@@ -11,8 +11,10 @@ from sandbox.births.ways import WAYS, Way
 from shared.core.csr import SigningRequest
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
+from shared.core.profile import Label
 from shared.flows.ports.inventory import Inventory
 from shared.flows.ports.issuance import Answer
+from shared.flows.ports.revocation import RevokedList
 from tests.conftest import Running
 from tests.contracts.outside import sandbox_of
 from tests.fakes.calls import Calls
@@ -120,11 +122,39 @@ async def test_a_list_that_is_down_is_not_an_empty_one(subject: Subject, device:
         await subject.port.revoked(device)
 
 
+@dataclass
+class DigicertOne:
+    """The stand-in alone: the fake knows no protocols. `lists` are those of what is revoked, by the labels that share
+    them.
+    """
+
+    sandbox: Running
+    inventory: Inventory
+    lists: Mapping[tuple[Label, ...], RevokedList]
+
+    async def listed(self) -> set[str]:
+        """All serial numbers of the list that the label has a share in."""
+        (shared,) = (one for labels, one in self.lists.items() if LABEL in labels)
+        offset, serials = 0, set[str]()
+        while True:
+            page = await shared.page(offset)
+            serials |= set(page.serials)
+            if page.next >= page.total:
+                return serials
+            offset = page.next
+
+
 @pytest.fixture
-def digicert(request: pytest.FixtureRequest) -> tuple[Running, Inventory]:
-    """The stand-in alone: the fake knows no protocols."""
+def digicert(request: pytest.FixtureRequest) -> DigicertOne:
     sandbox, outside = sandbox_of(request)
-    return sandbox, outside.connections.inventories(outside.profiles.by_label)[LABEL]
+    profiles, connections = outside.profiles.by_label, outside.connections
+    return DigicertOne(sandbox, connections.inventories(profiles)[LABEL], connections.revoked_lists(profiles))
+
+
+async def test_labels_of_one_account_share_its_list(digicert: DigicertOne) -> None:
+    assert any(len(labels) > 1 for labels in digicert.lists)
+    each = [label for labels in digicert.lists for label in labels]
+    assert len(each) == len(set(each))
 
 
 @pytest.mark.parametrize(
@@ -134,13 +164,14 @@ def digicert(request: pytest.FixtureRequest) -> tuple[Running, Inventory]:
         for way in WAYS
     ],
 )
-async def test_what_came_by_another_protocol_is_listed_too(
-    digicert: tuple[Running, Inventory], device: DeviceId, way: Way
-) -> None:
+async def test_what_came_by_another_protocol_is_listed_too(digicert: DigicertOne, device: DeviceId, way: Way) -> None:
     """DigiCert ONE keeps it under another enrollment profile than the label's."""
-    sandbox, inventory = digicert
+    sandbox, inventory = digicert.sandbox, digicert.inventory
     born = await asyncio.to_thread(way.enroll, sandbox.state, device)
+    serial = born.leaf.serial_number
     assert leaves(await inventory.named(device)) == {born.leaf}
-    sandbox.control("POST", "/digicert/revoke", {"serial": f"{born.leaf.serial_number:032X}", "reason": "unspecified"})
+    assert f"{serial:x}" not in await digicert.listed()
+    sandbox.control("POST", "/digicert/revoke", {"serial": f"{serial:032X}", "reason": "unspecified"})
     assert await inventory.named(device) == ()
     assert leaves(await inventory.revoked(device)) == {born.leaf}
+    assert f"{serial:x}" in await digicert.listed()

@@ -30,7 +30,6 @@ class Subject:
 
     outside: Outside
     url: str
-    profile_id: str
 
     @property
     def session_of(self) -> DigicertRevocation:
@@ -38,7 +37,7 @@ class Subject:
 
     @property
     def listed(self) -> DigicertRevoked:
-        return DigicertRevoked(self.session_of.session, self.url, self.profile_id)
+        return DigicertRevoked(self.session_of.session, self.url)
 
     @property
     def crl_url(self) -> str:
@@ -69,7 +68,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     assert isinstance(rest, RestUpstream)
     for transport in outside.connections.transports.values():
         transport.breaker.note(ok=True)
-    return Subject(outside, rest.url, rest.enrollment_profile_id)
+    return Subject(outside, rest.url)
 
 
 @pytest.fixture(params=["fake", "sandbox"])

@@ -44,6 +44,14 @@ def test_none_of_them_may_be_missing(name: str) -> None:
         births.wanted(asked(**{name: ""}))
 
 
+@pytest.mark.parametrize("request_text", ["\\ud800", "ü" * 8, "?"])
+def test_a_request_that_is_no_base64_is_told_so(request_text: str) -> None:
+    """A lone surrogate is text to JSON, and to no encoding."""
+    content = asked(csr="X").replace(b'"X"', f'"{request_text}"'.encode())
+    with pytest.raises(Malformed, match="not base64"):
+        births.wanted(content)
+
+
 def test_the_request_names_the_device_that_is_asked_for() -> None:
     with pytest.raises(Forbidden):
         births.wanted(asked(device_id="somebody-else"))

@@ -170,6 +170,14 @@ def test_marks_survive_storage_sorted(serials: set[int]) -> None:
     assert list(crl.from_parts(crl.to_parts(marks, len(marks)))) == sorted(marks)
 
 
+@pytest.mark.parametrize("count", [0, 1, 2_000, 2_001, 9_000])
+def test_a_mark_is_found_in_the_one_part_that_holds_it(count: int) -> None:
+    marks = [crl.mark(one) for one in range(1, count + 1)]
+    parts = crl.to_parts(marks, count)
+    assert all(one in crl.from_parts([parts[crl.part_of(one, len(parts))]]) for one in marks[:500])
+    assert crl.mark(count + 1) not in crl.from_parts([parts[crl.part_of(crl.mark(count + 1), len(parts))]])
+
+
 def test_parts_are_small_enough_for_a_row_whether_serials_are_random_or_counted() -> None:
     """A property in Table Storage holds 32 Ki characters."""
     for serials in ([random.getrandbits(127) for _ in range(50_000)], range(1, 50_001)):

@@ -66,6 +66,9 @@ def test_the_form_of_log_analytics_is_read_too() -> None:
         (batch(RECORD | {"properties": "{"}), "names no device"),
         (batch(RECORD | {"properties": {"id": "a/b"}}), "names no device"),
         (batch(FAILED | {"time": "yesterday"}), "no time"),
+        (batch(FAILED | {"time": "0001-01-01T00:00:00+01:00"}), "no time"),
+        (batch(FAILED | {"time": "0001-01-01T00:00:00Z"}), "no time"),
+        (batch(FAILED | {"time": "9999-12-31T23:59:59-01:00"}), "no time"),
     ],
 )
 def test_what_cannot_be_read_is_said_and_never_raised(body: bytes, reason: str) -> None:

@@ -105,9 +105,23 @@ def test_what_should_be_acted_on_and_cannot_be_read_is_told_apart(kind: str, dat
     assert found.reason
 
 
-@pytest.mark.parametrize("kind", [CONNECTED, DELETED])
-def test_without_its_time_an_event_cannot_be_placed(kind: str) -> None:
-    assert isinstance(parse_event(kind, connection(), None), Unreadable)
+NO_TIMES = (
+    pytest.param(None, id="none"),
+    pytest.param(datetime.fromisoformat("0001-01-01T00:00:00+01:00"), id="before all years"),
+    pytest.param(datetime.fromisoformat("0001-01-01T00:00:00Z"), id="before all services"),
+    pytest.param(datetime.fromisoformat("9999-12-31T23:59:59-01:00"), id="after all years"),
+)
+
+
+@pytest.mark.parametrize("at", NO_TIMES)
+@pytest.mark.parametrize("kind", [CONNECTED, DISCONNECTED, DELETED])
+def test_without_its_time_an_event_cannot_be_placed(kind: str, at: datetime | None) -> None:
+    assert isinstance(parse_event(kind, connection(), at), Unreadable)
+
+
+@pytest.mark.parametrize("at", NO_TIMES)
+def test_a_created_device_needs_no_time(at: datetime | None) -> None:
+    assert parse_event(CREATED, DEVICE, at) == DeviceCreated("hub-1", device_id("device-1"))
 
 
 JSON = st.recursive(

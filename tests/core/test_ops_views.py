@@ -6,9 +6,10 @@ from datetime import date, timedelta
 import pytest
 
 from shared.core import ops_views
-from shared.core.fleet import Block, Device, Failure, Snapshot
+from shared.core.fleet import MOST_RECENT, Block, Change, Device, Failure, RecentEvent, Snapshot, recent
 from shared.core.identity import DeviceId
 from shared.core.lifecycle import event
+from shared.core.passcode import OneTimePasscode
 from shared.core.revocation import Reason, saga
 from tests.fakes.clock import START
 from tests.fakes.ops import a_certificate
@@ -29,11 +30,12 @@ def test_a_new_device_has_nothing_yet() -> None:
         "nudges": {"count": 0, "last": None},
         "issued": {"day": None, "count": 0},
         "failure": None,
+        "passcode": None,
         "certificates": [],
         "certificates_total": 0,
         "saga": None,
         "events": [],
-        "events_total": 0,
+        "events_unpublished": 0,
     }
 
 
@@ -51,18 +53,21 @@ def test_all_that_is_known_is_shown() -> None:
         nudged_at=START,
         nudges=4,
         failure=Failure("expired", START, "2001:db8::1"),
+        passcode=OneTimePasscode(b"salt", b"digest", START, failures=2, burnt_by="claim"),
     )
     held = saga("ops-1", "hold", Reason.KEY_COMPROMISE, START, caller="Zoë", comment="lost")
     steps = [replace(held.steps[0], done_at=START), replace(held.steps[1], failures=2, error="429"), *held.steps[2:]]
     held = replace(held, steps=tuple(steps))
     said = event("blocked", DEV, START, "ops-1", reason="keyCompromise")
-    view = ops_views.device_view(Snapshot(device, None, (a_certificate("0a"),), held, (said,)), device)
+    last = (RecentEvent("issued-0a", "issued", START, "0a"), RecentEvent(said.id, said.kind, said.time))
+    view = ops_views.device_view(Snapshot(device, None, (a_certificate("0a"),), held, (said,), last), device)
     now = "2026-03-02T09:00:00+00:00"
     assert view["block"] == {"state": "hold", "reason": "keyCompromise", "since": now}
     assert view["connection"] == {"connected": True, "last_seen": now}
     assert view["nudges"] == {"count": 4, "last": now}
     assert view["issued"] == {"day": "2026-03-01", "count": 2}
     assert view["failure"] == {"reason": "expired", "at": now, "address": "2001:db8::1"}
+    assert view["passcode"] == {"expires": now, "wrong_tries": 2, "most_wrong_tries": 10, "used": True}
     assert view["saga"] == {
         "id": "ops-1",
         "verb": "hold",
@@ -78,9 +83,10 @@ def test_all_that_is_known_is_shown() -> None:
         ],
     }
     assert view["events"] == [
-        {"id": "blocked-ops-1", "kind": "blocked", "time": now, "data": {"reason": "keyCompromise"}}
+        {"id": "blocked-ops-1", "kind": "blocked", "time": now, "serial": None, "published": False},
+        {"id": "issued-0a", "kind": "issued", "time": now, "serial": "0a", "published": True},
     ]
-    assert (view["certificates_total"], view["events_total"]) == (1, 1)
+    assert (view["certificates_total"], view["events_unpublished"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -112,9 +118,10 @@ def test_a_view_is_bounded_and_shows_the_newest() -> None:
         for one in (a_certificate(f"{number:x}"),)
     )
     events = tuple(event("issued", DEV, START + timedelta(minutes=number), f"{number}") for number in range(70))
-    view = ops_views.device_view(Snapshot(NEW, None, certificates, None, events), NEW)
+    last = recent(Snapshot(NEW), Change(NEW, events=events))
+    view = ops_views.device_view(Snapshot(NEW, None, certificates, None, events, last), NEW)
     shown, said = view["certificates"], view["events"]
     assert isinstance(shown, list)
     assert isinstance(said, list)
     assert (len(shown), shown[0]["serial"], view["certificates_total"]) == (100, "95", 150)
-    assert (len(said), said[0]["id"], view["events_total"]) == (50, "issued-69", 70)
+    assert (len(said), said[0]["id"], view["events_unpublished"]) == (MOST_RECENT, "issued-69", 70)

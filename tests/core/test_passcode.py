@@ -41,12 +41,18 @@ def test_the_cost_of_new_ones_is_one_of_owasps() -> None:
 
 def test_it_is_open_until_its_end_or_too_many_guesses() -> None:
     one = kept()
-    assert one.is_open(NOW)
-    assert not one.is_open(NOW + timedelta(hours=1))
+    assert one.closed(NOW) == ""
+    assert "expired" in one.closed(NOW + timedelta(hours=1))
     for _ in range(MAX_FAILURES):
-        assert one.is_open(NOW)
-        one = one.guessed()
-    assert not one.is_open(NOW)
+        assert one.closed(NOW) == ""
+        one = one.tried()
+    assert "too often" in one.closed(NOW)
+    assert one.known().closed(NOW) == ""
+
+
+def test_a_try_that_was_right_does_not_count() -> None:
+    assert kept().tried().known() == kept()
+    assert kept().known() == kept()
 
 
 def test_it_is_held_by_one_claim_until_that_lets_go_or_is_too_late() -> None:

@@ -78,6 +78,21 @@ def test_a_broken_row_spoils_no_other() -> None:
     assert [row.problem for row in found] == [problem, problem, "", "the row has no device_id", problem]
 
 
+@pytest.mark.parametrize(
+    "row", [b'{"device_id": "x", "device_id": "y"}', b'{"device_id": "x", "label": "", "label": ""}']
+)
+def test_a_member_that_stands_twice_costs_its_row_alone(row: bytes) -> None:
+    first, second = read(row + b'\n{"device_id": "z", "note": "a", "note": "b"}')
+    assert first.problem.endswith("may stand there once only")
+    assert second.problem == ""
+
+
+def test_a_column_that_stands_twice_costs_the_table() -> None:
+    with pytest.raises(Malformed, match="label may stand there once only"):
+        read(b"device_id,label,LABEL\nx,a,b\n", is_csv=True)
+    assert read(b"device_id,note,note\nx,a,b\n", is_csv=True) == [TableRow(1, {"device_id": "x"})]
+
+
 def test_over_a_limit_it_is_to_be_sent_in_parts() -> None:
     with pytest.raises(TooLarge, match=f"over {MAX_BYTES} bytes: send it in parts"):
         read(b" " * (MAX_BYTES + 1))

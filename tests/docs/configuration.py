@@ -38,7 +38,8 @@ This page is made from the code and from `docs/configuration.toml`; `tests/docs`
 SETTINGS: Final = """\
 ## App settings
 
-`infra/app.bicep` sets all of them from the [parameters of a deployment](../infra/README.md#parameters).
+`infra/app.bicep` sets them from the [parameters of a deployment](../infra/README.md#parameters), all but those that say
+so. What is set elsewhere, as in the portal, is gone after the next `azd provision`.
 """
 CONNECTIONS: Final = """\
 ### Connections of the triggers
@@ -54,7 +55,7 @@ PROFILES: Final = """\
 ## Profiles
 
 TOML. A key that is not known is a problem, like a value of the wrong type. [profiles.toml](../profiles.toml) is an
-example of one label; the sandbox's four stand in `.sandbox/profiles.toml` once it has run.
+example of one label; the sandbox's five stand in `.sandbox/profiles.toml` once it has run.
 """
 
 

@@ -36,6 +36,13 @@ class Block:
     def name(self) -> str:
         return f"{self.page.relative_to(REPOSITORY)}:{self.number}"
 
+    @property
+    def pasted(self) -> str:
+        """With the last block before it of the mark `prelude`, which says what the blocks after it share."""
+        before = [one for one in blocks(self.page, self.language) if one.number < self.number]
+        preludes = [one.text for one in before if "prelude" in one.marks]
+        return "".join([*preludes[-1:], self.text])
+
 
 def text(page: Path) -> str:
     return page.read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from tests.fakes.life import Flows, Post
 from tests.fakes.revocation import FakeRevokedList
 from tests.fakes.world import HUB_HOSTS, Fakes, fakes
 from tests.flows.rotating import HUB, LINKED, Live
+from tests.monitor.test_timers import minutes, schedules
 from tools import sizing
 from tools.sizing import Fleet, main, shown, table
 
@@ -140,6 +141,15 @@ def _size(value: Any) -> int:  # noqa: ANN401 - a property of any type
             return 8
         case _:
             return 0
+
+
+def test_timers_run_as_often_as_the_tool_says() -> None:
+    assert sum(24 * 60 / minutes(schedule) for schedule in schedules().values()) == sizing.TIMERS_A_DAY
+
+
+def test_an_instance_that_is_asked_all_the_time_works_all_day_and_no_longer() -> None:
+    assert math.isclose(sizing.working(10), 10, rel_tol=0.001)
+    assert math.isclose(sizing.working(1e9), 24 * 60 * 60)
 
 
 def test_the_table_of_the_page_is_the_tools() -> None:

@@ -155,7 +155,7 @@ class FakeHubs:
 
     async def set_enabled(self, hub: str, device: DeviceId, found: HubIdentity, *, enabled: bool, why: str) -> None:
         async with self.calls.to("hubs.set_enabled"):
-            self._write(hub, device, replace(self._unchanged(hub, device, found), enabled=enabled))
+            self._write(hub, device, replace(self._unchanged(hub, device, found), enabled=enabled, why=why))
             self.reasons[self._key(hub, device)] = why
 
     async def remove(self, hub: str, device: DeviceId) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 type Moment = Literal["before", "after"]
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The process died: no code of ours catches this."""
 
 

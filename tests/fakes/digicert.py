@@ -9,6 +9,7 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
@@ -16,6 +17,7 @@ from sandbox import pki
 from shared.core.csr import SigningRequest
 from shared.core.errors import Malformed, OutcomeUnknown, Throttled, Unavailable, UpstreamRefused
 from shared.flows.ports.issuance import Answer, Pending
+from tests.core import asn1
 from tests.fakes.calls import Calls
 from tests.fakes.clock import START, Clock
 
@@ -27,6 +29,7 @@ type Behaviour = Literal[
 type Flaw = Literal["wrong_key", "wrong_subject", "other_issuer", "expired"]
 
 DAY = timedelta(days=1)
+_ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 @functools.cache
@@ -207,3 +210,11 @@ class FakeInventory:
             now, gone = self.ca.clock(), self.taken_back
             listed = [one for one in fitting if one.not_valid_after_utc > now and one.serial_number not in gone]
         return tuple(Answer([one], f"id-{one.serial_number:x}") for one in listed)
+
+
+def rewritten(leaf: x509.Certificate) -> x509.Certificate:
+    """The same certificate with the other of the two ways to write its ECDSA signature, and so another thumbprint."""
+    r, s = decode_dss_signature(leaf.signature)
+    signature = asn1.tlv(asn1.BIT_STRING, b"\x00", encode_dss_signature(r, _ORDER_OF_P256 - s))
+    algorithm = asn1.tlv(asn1.SEQUENCE, asn1.oid(asn1.ECDSA_SHA256))
+    return x509.load_der_x509_certificate(asn1.tlv(asn1.SEQUENCE, leaf.tbs_certificate_bytes, algorithm, signature))

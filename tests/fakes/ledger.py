@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import assert_never
 
-from shared.core.fleet import Change, Claim, Device, LedgerCertificate, Snapshot
+from shared.core.fleet import Change, Claim, Device, LedgerCertificate, RecentEvent, Snapshot, recent
 from shared.core.identity import DeviceId, RegistrationKey, registration_key
 from shared.core.lifecycle import LifecycleEvent
 from shared.core.revocation import Saga
@@ -39,7 +39,7 @@ def _key(value: Value) -> str:
 
 @dataclass
 class FakeLedger:
-    """`rows` are all partitions, each row with its version; the rest are the index tables.
+    """`rows` are all partitions, each row with its version; `recent` is of the device's row; the rest are index tables.
 
     `hints` hold when each was written, by `clock`. tests/fakes/index.py has the ports over the index tables.
     """
@@ -47,6 +47,7 @@ class FakeLedger:
     calls: Calls = field(default_factory=Calls)
     clock: Callable[[], datetime] = lambda: START
     rows: defaultdict[RegistrationKey, dict[str, tuple[str, Value]]] = field(default_factory=lambda: defaultdict(dict))
+    recent: dict[RegistrationKey, tuple[RecentEvent, ...]] = field(default_factory=dict)
     due: dict[tuple[date, str], DeviceId] = field(default_factory=dict)
     thumbprints: dict[str, DeviceId] = field(default_factory=dict)
     thumbprints_sha1: dict[str, DeviceId] = field(default_factory=dict)
@@ -117,7 +118,8 @@ class FakeLedger:
             else:
                 claim = value
         events.sort(key=lambda one: (one.time, one.id))
-        return Snapshot(there, claim, tuple(certificates), saga, tuple(events), versions)
+        last = self.recent.get(registration_key(device), ())
+        return Snapshot(there, claim, tuple(certificates), saga, tuple(events), last, versions)
 
     def put(self, device: DeviceId, value: Value) -> None:
         """As somebody else would: whoever has read the row before holds a stale version now."""
@@ -156,6 +158,7 @@ class FakeLedger:
         if any(partition.get(key, ("", None))[0] != known.versions[key] for key in gone):
             raise StaleVersionError
         self._write(known, change.device, *values)
+        self.recent[registration_key(owner)] = recent(known, change)
         if change.saga is not None and known.saga is not None and known.saga.id != change.saga.id:
             self._put(owner, f"saga-{known.saga.id}", known.saga)
         for key in gone:

@@ -41,7 +41,7 @@ class Flows:
         self.sweep = Sweep(ledger, world.hints, self.revoke, self.announce)
         self.sync = RevocationSync(
             urls={},
-            lists={world.default: listed},
+            lists={(world.default,): listed},
             crls=FakeCrls(world.calls),
             chains=world.chains,
             issuers=Issuers(world.watermarks, world.clock),

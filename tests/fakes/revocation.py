@@ -158,7 +158,7 @@ class RevocationWorld:
         label = self.profile.label
         return RevocationSync(
             urls={label: tuple(self.crls.served)},
-            lists={label: self.list},
+            lists={(label,): self.list},
             crls=self.crls,
             chains=Chains({label: self.chain}, self.clock),
             issuers=self.issuers,
@@ -215,6 +215,15 @@ class RevocationWorld:
         found = self.known(device).device
         assert found is not None
         return found
+
+    def uses(self, one: LedgerCertificate, device: DeviceId = DEVICE) -> None:
+        """It has changed over to this certificate."""
+        self.ledger.put(device, replace(self.row(device), current=one.certificate.serial))
+
+    def status(self, one: LedgerCertificate, device: DeviceId = DEVICE) -> str:
+        found = self.known(device).certificate(one.certificate.serial)
+        assert found is not None
+        return found.status
 
     def saga(self, device: DeviceId = DEVICE) -> Saga:
         found = self.known(device).saga

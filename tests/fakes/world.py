@@ -23,6 +23,7 @@ from shared.flows.batch import Batching
 from shared.flows.batch_chunk import Chunk
 from shared.flows.batch_run import BatchRun
 from shared.flows.census import Census
+from shared.flows.crl_reader import CrlMarks
 from shared.flows.enroll import Enroll, Enrolled, Waiting
 from shared.flows.issue import Issue
 from shared.flows.issuers import Issuers, RememberedChain
@@ -115,13 +116,14 @@ class Fakes:
             chains=self.chains,
             issuers=once.issuers,
             inventories=self.inventories,
+            crl_marks=CrlMarks(self.watermarks),
             ledger=ledger,
             provision=self.provision,
             revoked=RevokedDevices(self.index, ledger, self.revoke, self.clock),
             work=work,
             clock=self.clock,
         )
-        self.issue = Issue(self.upstreams, once, self.rotate)
+        self.issue = Issue(self.upstreams, once, self.rotate, self.adopt)
         self.passcodes = Passcodes(known, ledger, self.random, at_once, self.clock, cost=1)
         self.enroll = Enroll(known, self.secrets, self.chains, self.issue, self.passcodes, self.clock)
         self.batching = Batching(

@@ -76,4 +76,4 @@ async def work_off(there: Live) -> None:
         await there.settle(seconds)
         for message in there.world.work.take("saga"):
             await there.world.revoke.advance(message.device)
-        await there.world.application().sweep.run()
+        assert (await there.world.application().sweep.run()).failures == ()

@@ -201,7 +201,10 @@ class Life:
             self.asked = now + step
         self.world.clock.forward(seconds=step.total_seconds())
         if step >= timedelta(hours=1):
-            await self.post.app.sweep.run()
+            assert (await self.post.app.sweep.run()).failures == ()
+
+    async def settle(self) -> None:
+        await self.world.rotate.settle(self.factory.id, "devices")
 
 
 async def act(life: Life, what: Act, pick: int) -> None:
@@ -225,7 +228,7 @@ async def act(life: Life, what: Act, pick: int) -> None:
         "message": lambda: life.post.message(pick, stays=False),
         "message twice": lambda: life.post.message(pick, stays=True),
         "lose a message": lambda: life.post.lose(pick),
-        "settle": lambda: life.world.rotate.settle(life.factory.id, "devices"),
+        "settle": life.settle,
         "CA revokes": lambda: life.ca_revokes(pick),
         "a minute": lambda: life.wait(timedelta(minutes=1)),
         "an hour": lambda: life.wait(timedelta(hours=1)),
@@ -240,7 +243,7 @@ async def act(life: Life, what: Act, pick: int) -> None:
         await life.change_over()
         await life.renew()
     elif what == "sweep":
-        await life.post.app.sweep.run()
+        assert (await life.post.app.sweep.run()).failures == ()
     elif what == "sync":
         await life.post.app.sync.run()
     elif what == "ask to renew":

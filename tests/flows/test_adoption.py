@@ -3,6 +3,7 @@
 import base64
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sandbox import pki
 from shared.core import births
 from shared.core.adoption import Seen
-from shared.core.errors import Conflict, Forbidden, Unavailable
+from shared.core.errors import Conflict, Forbidden, Unavailable, UpstreamRefused
 from shared.core.est import Operation
 from shared.core.fleet import Block
 from shared.core.identity import DeviceId
@@ -188,6 +189,114 @@ async def test_of_a_blocked_device_it_is_recorded_and_revoked_with_the_others(wo
     taken_in = world.ledger.read(ME).certificate(taken.serial)
     assert taken_in is not None
     assert taken_in.status == "revoked"
+
+
+async def test_what_is_not_valid_yet_is_not_taken(world: Fakes) -> None:
+    """It would be the newest, and the device would not be asked to renew the one that it has."""
+    born = await world.birth(world.device())
+    world.clock.forward(days=200)
+    _, leaf = foreign(world)
+    world.clock.forward(days=-200)
+    with pytest.raises(Forbidden, match="not valid yet"):
+        await world.adopt.take(world.profile, leaf)
+    known = world.ledger.read(ME).device
+    assert known is not None
+    assert known.latest == born.issued.certificate.serial
+
+
+async def test_a_passcode_of_another_label_is_no_manifest() -> None:
+    passcodes = replace(PROFILE.authentication, factory=None, passcode=None, one_time_passcodes=True)
+    first, second = replace(PROFILE, authentication=passcodes), replace(PROFILE, label="b", unknown_devices="manifest")
+    world = Fakes({"devices": first, "b": second})
+    await world.passcodes.make(ME, "devices", timedelta(hours=1))
+    _, leaf = foreign(world)
+    with pytest.raises(Forbidden, match="manifest"):
+        await world.adopt.take(world.profiles["b"], leaf)
+    await world.adopt.take(world.profiles["devices"], leaf)
+
+
+async def changing_over(world: Fakes) -> tuple[str, str]:
+    """A device has renewed itself and may use either: the thumbprints of the one before and of the new one."""
+    old = (await world.birth(world.device())).issued
+    world.hubs.put(HUB, ME, old.certificate.thumbprint, old.certificate.thumbprint)
+    await world.provision.device_created(HUB, ME)
+    world.clock.forward(days=1)
+    new = (await world.birth(Device("dev-1").with_issued(old))).issued
+    world.clock.forward(seconds=3600)
+    return old.certificate.thumbprint, new.certificate.thumbprint
+
+
+async def test_an_import_throws_out_none_that_a_device_is_changing_over_to(world: Fakes) -> None:
+    thumbprints = await changing_over(world)
+    _, leaf = foreign(world)
+    rows = births.imported(leaf.public_bytes(Encoding.PEM), is_pem=True)
+    (taken,) = await world.adopt.take_all(world.profile, rows)
+    assert (taken.outcome, "import the certificate again" in taken.reason) == ("refused", True)
+    await world.rotate.settle(ME, "devices")
+    assert set(world.hubs.identities[HUB, ME].thumbprints) == set(thumbprints)
+    world.clock.forward(days=2)
+    await world.rotate.settle(ME, "devices")
+    (taken,) = await world.adopt.take_all(world.profile, rows)
+    assert taken.outcome == "adopted"
+
+
+async def test_what_its_hub_has_shown_is_taken_in_while_a_device_changes_over(world: Fakes) -> None:
+    await changing_over(world)
+    _, leaf = foreign(world)
+    assert isinstance(await world.adopt.look_up(seen(leaf)), Adopted)
+    known = world.ledger.read(ME).device
+    assert known is not None
+    assert known.latest == f"{leaf.serial_number:x}"
+
+
+async def test_an_older_one_is_imported_at_any_time(world: Fakes) -> None:
+    _, old = foreign(world)
+    world.clock.forward(days=1)
+    await changing_over(world)
+    assert (await world.adopt.take(world.profile, old)).outcome == "adopted"
+
+
+async def test_the_list_tells_the_id_of_what_was_imported(world: Fakes) -> None:
+    """DigiCert ONE revokes and renews by it."""
+    _, leaf = foreign(world)
+    rows = births.imported(leaf.public_bytes(Encoding.PEM), is_pem=True)
+    await world.adopt.take_all(world.profile, rows)
+    (message,) = world.work.take("adopt")
+    assert message.seen is not None
+    assert await world.adopt.look_up(message.seen) == Adopted(ME, f"{leaf.serial_number:x}", "known")
+    (kept,) = world.ledger.read(ME).certificates
+    assert (kept.digicert_id, kept.source) == (f"id-{leaf.serial_number:x}", "adopted")
+    before = world.ledger.read(ME)
+    await world.adopt.look_up(message.seen)
+    assert world.ledger.read(ME) == before
+
+
+async def test_many_of_one_device_in_one_import_do_not_disturb_each_other(world: Fakes) -> None:
+    leaves = []
+    for _ in range(24):
+        world.clock.forward(seconds=60)
+        leaves.append(foreign(world)[1])
+    rows = births.imported(b"".join(one.public_bytes(Encoding.PEM) for one in leaves), is_pem=True)
+    assert {one.outcome for one in await world.adopt.take_all(world.profile, rows)} == {"adopted"}
+
+
+async def test_a_list_that_refuses_us_does_not_keep_another_label_from_taking_it() -> None:
+    world = Fakes({"devices": PROFILE, "second": replace(PROFILE, label="second")})
+    _, leaf = foreign(world)
+    for whole in (False, True):
+        world.calls.fail("inventory.named", lambda: UpstreamRefused("the CA refused", cause="403"))
+        await world.adopt.look_up(seen(leaf, label="", whole=whole))
+        found = world.ledger.read(ME).device
+        assert found is not None
+        assert found.label == "second"
+    world.calls.fail("inventory.named", lambda: UpstreamRefused("the CA refused", cause="403"), times=2)
+    with pytest.raises(UpstreamRefused):
+        await world.adopt.look_up(seen(leaf, label=""))
+
+
+async def test_bytes_that_are_no_certificate_are_not_taken(world: Fakes) -> None:
+    shown = Seen(PROFILE.label, "dev-1", "ab" * 32, b"0")
+    assert await world.adopt.look_up(shown) == NotTaken("the certificate cannot be read")
 
 
 async def test_whom_the_manifest_does_not_know_is_not_taken_in() -> None:

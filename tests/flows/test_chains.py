@@ -3,9 +3,13 @@
 import asyncio
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from shared.core.errors import OutcomeUnknown, Refusal, Unavailable, UpstreamRefused
+from shared.core.errors import Forbidden, OutcomeUnknown, Refusal, Unavailable, UpstreamRefused
 from shared.core.est import Operation
+from shared.core.table_rows import TableRow
+from tests.fakes.devices import Device
+from tests.fakes.digicert import FakeCa
 from tests.fakes.world import Fakes
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +78,57 @@ async def test_the_issuing_ca_may_roll_between_two_births(world: Fakes) -> None:
     born = await world.birth(device)
     assert world.calls.count("chain.fetch") == 2
     await world.birth(device.with_new_key().with_issued(born.issued), Operation.SIMPLEREENROLL)
+
+
+async def test_where_another_instance_has_issued_under_a_new_ca_its_device_is_let_in(world: Fakes) -> None:
+    """Its client asks for the next certificate seconds later, and meets whichever instance is free."""
+    elsewhere = Fakes(world.profiles, world.clock)
+    elsewhere.ca, elsewhere.ledger = world.ca, world.ledger
+    elsewhere.sources["devices"] = world.source
+    elsewhere.inventories, elsewhere.upstreams = world.inventories, world.upstreams
+    elsewhere.restart()
+    await elsewhere.enroll.ca_certificates("")
+    world.clock.forward(seconds=60)
+    world.ca.roll()
+    device = world.device()
+    born = await world.birth(device)
+    await elsewhere.birth(device.with_new_key().with_issued(born.issued))
+
+
+async def test_strangers_cannot_have_the_chain_fetched_at_will(world: Fakes) -> None:
+    await world.enroll.ca_certificates("")
+    world.clock.forward(seconds=60)
+    stranger = Device("dev-1")
+    stranger = stranger.with_certificate(another_ca(world).issue(stranger.request()))
+    for _ in range(5):
+        with pytest.raises(Forbidden):
+            await world.post(stranger)
+    assert world.calls.count("chain.fetch") == 2
+    world.clock.forward(seconds=60)
+    world.calls.fail("chain.fetch", silent)
+    with pytest.raises(Forbidden):
+        await world.post(stranger)
+    assert world.calls.count("chain.fetch") == 3
+
+
+async def test_nor_can_rows_of_an_import(world: Fakes) -> None:
+    world.clock.forward(seconds=60)
+    ca = another_ca(world)
+    rows = [TableRow(number, {"certificate": pem(ca, f"dev-{number}")}) for number in range(1, 9)]
+    taken = await world.adopt.take_all(world.profile, rows)
+    assert {one.outcome for one in taken} == {"refused"}
+    assert world.calls.count("chain.fetch") == 1
+
+
+def another_ca(world: Fakes) -> FakeCa:
+    """None of its certificates leads to one of the label's."""
+    ca = FakeCa(world.clock)
+    ca.roll()
+    return ca
+
+
+def pem(ca: FakeCa, name: str) -> str:
+    return ca.issue(Device(name).request()).public_bytes(Encoding.PEM).decode()
 
 
 async def test_a_ca_that_rolled_while_its_chain_cannot_be_had_costs_nothing_but_time(world: Fakes) -> None:

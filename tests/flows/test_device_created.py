@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.core.errors import Misconfigured, Unavailable
+from shared.core.errors import Unavailable
 from shared.core.fleet import Device as KnownDevice
 from shared.core.fleet import LedgerCertificate
 from shared.core.identity import DeviceId
@@ -111,7 +111,12 @@ async def test_a_device_that_changes_without_end_makes_the_event_come_again(worl
         await world.provision.device_created("hub-a", DeviceId("dev-1"))
 
 
-async def test_a_hub_that_is_not_ours_is_a_matter_for_the_operator(world: Fakes) -> None:
+async def test_the_events_of_a_hub_that_no_profile_names_are_acknowledged_and_counted(world: Fakes) -> None:
     await born(world)
-    with pytest.raises(Misconfigured):
-        await world.provision.device_created("hub-x", DeviceId("dev-1"))
+    device, calls = DeviceId("dev-1"), len(world.calls.made)
+    for known in (device, DeviceId("dev-9")):
+        assert await world.provision.device_created("hub-x", known) == "UnknownHub"
+        connected = await world.provision.device_connected("hub-x", known, "9", world.clock(), connected=True)
+        assert connected == "UnknownHub"
+        assert await world.provision.device_deleted("hub-x", known, world.clock()) == "UnknownHub"
+    assert len(world.calls.made) == calls

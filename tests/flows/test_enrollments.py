@@ -10,6 +10,7 @@ from shared.core.identity import registration_key
 from shared.core.profile import IndividualEnrollment
 from shared.core.rotation import Slots
 from shared.flows.ports.dps import Enrollment
+from shared.flows.rotate import TROUBLE_SECONDS
 from tests.fakes.devices import Device
 from tests.fakes.world import HUB_HOSTS, PASSCODE, PROFILE, Fakes, born_by_passcode, fakes
 
@@ -147,12 +148,38 @@ async def test_settling_puts_the_latest_certificate_beside_the_one_in_use_and_ma
     assert world.calls.count("enrollments.put") == 2
 
 
-async def test_settling_fails_loudly_so_that_the_queue_tries_again(world: Fakes) -> None:
+async def test_settling_tells_what_is_in_its_way_and_the_queue_tries_again(world: Fakes) -> None:
     device = world.device()
     world.calls.fail("enrollments.read", down, times=2)
     await world.birth(device)
+    world.work.messages.clear()
+    assert isinstance(await world.rotate.settle(device.id, "devices"), Unavailable)
+    assert [message.delay for message in world.work.of("settle")] == [TROUBLE_SECONDS]
+    assert await world.rotate.settle(device.id, "devices") is None
+
+
+async def test_settling_fails_loudly_when_the_queue_fails_too(world: Fakes) -> None:
+    device = world.device()
+    world.calls.fail("enrollments.read", down, times=2)
+    await world.birth(device)
+    world.calls.fail("work.settle", down)
     with pytest.raises(Unavailable):
         await world.rotate.settle(device.id, "devices")
+
+
+async def test_while_the_hub_is_down_the_enrollment_gets_the_new_certificate_all_the_same(world: Fakes) -> None:
+    """The device may have nothing else: with that it finds its way through DPS."""
+    device = world.device()
+    first = (await world.birth(device)).issued
+    world.hubs.put("hub-a", device.id, first.certificate.thumbprint, first.certificate.thumbprint)
+    await world.provision.device_created("hub-a", device.id)
+    world.calls.fail("hubs.identity", down, times=2)
+    new = (await world.birth(device.with_issued(first).with_new_key())).issued
+    for _ in world.work.take("settle"):
+        await world.rotate.settle(device.id, "devices")
+    found = await world.enrollments.read(device.id)
+    assert found is not None
+    assert new.certificate.thumbprint in found.slots.held
 
 
 async def test_there_is_nothing_to_settle_for_who_is_unknown_or_has_no_enrollment_of_his_own(world: Fakes) -> None:

@@ -23,6 +23,7 @@ from shared.core.errors import Forbidden, OutcomeUnknown, Refusal, Unavailable
 from shared.core.fleet import Block
 from shared.core.profile import GroupEnrollment, IndividualEnrollment
 from shared.core.revocation import Verb
+from shared.flows.rotate import PROVEN_SECONDS
 from tests.fakes.calls import Calls, Crash, Moment
 from tests.fakes.clock import START, IdleLoop
 from tests.fakes.digicert import spki_sha256
@@ -140,7 +141,7 @@ async def end(life: Life) -> None:
         await life.wait(timedelta(hours=1))
         life.post.replay()
         await life.post.deliver()
-        await life.post.app.sweep.run()
+        assert (await life.post.app.sweep.run()).failures == ()
         await life.post.app.sync.run()
         await life.post.deliver()
         life.told |= {one.id for one in life.known.outbox}
@@ -218,6 +219,8 @@ async def check_let_in(life: Life) -> None:
     assert all(life.dps.attests(one) for one in (old, life.held))
     await life.change_over()
     life.connects(here=True, reports=True)
+    await life.post.deliver()
+    world.clock.forward(seconds=PROVEN_SECONDS)
     await life.post.deliver()
     assert life.let_in(life.using)
     assert not life.let_in(old)

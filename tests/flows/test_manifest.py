@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 from sandbox import pki
 from shared.core import manifest as rules
 from shared.core.client_certificate import parse_header
-from shared.core.errors import Forbidden, Unavailable
+from shared.core.errors import Forbidden, Malformed, Unavailable
 from shared.core.fleet import Block, Expected
 from shared.core.identity import DeviceId
 from shared.core.profile import Passcode
@@ -116,6 +116,26 @@ async def test_a_broken_row_spoils_no_other(world: Fakes) -> None:
     parts = ["device id must be", "no device_id", "row 1 already", "no such label", "64 hex digits", "64 characters"]
     for row, part in zip(rows[1:7], parts, strict=True):
         assert part in row.reason
+
+
+@pytest.mark.parametrize(
+    "name", ["factory_fingerprint", "Factory_Thumbprint ", "hardware-serial", "Hardware Serial No", "factory_"]
+)
+async def test_a_misspelled_condition_lets_in_nobody(world: Fakes, name: str) -> None:
+    """Left alone, as another column is, it would let in whoever comes."""
+    rows = await enter(world, {"device_id": "dev-1", name: "x"}, {"device_id": "dev-2", "made": "x"})
+    assert [one.outcome for one in rows] == ["refused", "expected"]
+    assert rows[0].reason.startswith("there is no ")
+    with pytest.raises(Malformed, match="the first line: there is no"):
+        rules.read(f"device_id,{name}x\ndev-1,x\n".encode(), is_csv=True)
+
+
+async def test_a_condition_that_stands_twice_is_none(world: Fakes) -> None:
+    with pytest.raises(Malformed, match="once only"):
+        rules.read(b"device_id,hardware_serial,hardware_serial\ndev-1,SN-77,\n", is_csv=True)
+    (row,) = rules.read(b'{"device_id": "dev-1", "hardware_serial": "SN-77", "hardware_serial": ""}', is_csv=False)
+    (entered,) = await manifest(world).enter([row], PROFILE.label)
+    assert (entered.outcome, entered.reason) == ("refused", "hardware_serial may stand there once only")
 
 
 async def test_a_row_without_a_label_needs_one_in_the_query(world: Fakes) -> None:

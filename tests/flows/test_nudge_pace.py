@@ -1,5 +1,6 @@
 """How often devices are asked, and how fast one after the other, whatever the scans overlap with."""
 
+import asyncio
 import heapq
 from collections import Counter
 from datetime import date, datetime, timedelta
@@ -10,7 +11,7 @@ import pytest
 from shared.core.errors import Unavailable
 from shared.core.identity import DeviceId
 from shared.flows.ports.index import Due
-from shared.flows.renew import Scanned
+from shared.flows.renew import WATERMARK, Scanned
 from tests.fakes.world import Fakes
 from tests.flows.test_nudges import LIFETIME, Renewing
 
@@ -132,11 +133,57 @@ async def test_a_queue_that_takes_over_a_week_is_filled_for_a_week(world: Fakes)
     day = world.clock().date()
     world.ledger.due |= {(day, f"{number:x}"): DeviceId(f"dev-{number}") for number in range(12_000)}
     scanned = await renewing.renew.scan()
-    assert scanned.nudges == 7 * 24 * 60 + 1
+    assert scanned.nudges == 7 * 24 * 60
+    assert max(message.delay for message in world.work.of("nudge")) == 60 * (scanned.nudges - 1)
     world.work.messages.clear()
     world.clock.forward(days=7, seconds=60)
     await renewing.renew.scan()
     assert len(world.work.of("nudge")) == scanned.nudges
+
+
+async def test_a_scan_that_takes_long_stops_in_time_and_the_next_ones_go_on_after_it(world: Fakes) -> None:
+    """The host ends a function after five minutes, and the queue takes sixteen messages in ten seconds here."""
+    renewing = Renewing(world)
+    today = world.clock().date()
+    due = {(today - timedelta(days=number % 2), f"{number:x}"): DeviceId(f"dev-{number}") for number in range(1000)}
+    world.ledger.due |= due
+    world.calls.meanwhile["work.nudge"] = lambda: asyncio.sleep(10)
+    sent: list[str] = []
+    scans: list[int] = []
+    while world.ledger.due:
+        async with asyncio.timeout(300):
+            scanned = await renewing.renew.scan()
+        assert await renewing.renew.scan() == Scanned(0, 0, scanned.spread), "they are still under way, all of them"
+        assert scanned.spread == scanned.nudges  # one a second
+        scans.append(scanned.nudges)
+        sent += [message.serial for message in world.work.of("nudge")]
+        world.clock.forward(seconds=scanned.spread)
+        assert set(await renewing.play()) == {"unknown"}
+    assert scans == [336, 336, 328]
+    assert sorted(sent) == sorted(serial for _, serial in due)
+
+
+async def test_a_scan_that_was_cut_off_begins_again_at_the_day_it_stopped_at(world: Fakes) -> None:
+    renewing = Renewing(world)
+    today = world.clock().date()
+    early = today - timedelta(days=3)
+    world.ledger.due |= {(early, f"{number:x}"): DeviceId(f"dev-{number}") for number in range(400)}
+    world.ledger.due[today, "fff"] = DeviceId("dev-fff")
+    world.calls.meanwhile["work.nudge"] = lambda: asyncio.sleep(10)
+    await renewing.renew.scan()
+    assert renewing.watermarks.values[WATERMARK] == early.isoformat()
+
+
+async def test_when_one_of_several_messages_fails_none_is_still_on_its_way(renewing: Renewing) -> None:
+    for number in range(3):
+        await renewing.born(f"dev-{number}")
+    renewing.world.clock.forward(days=LIFETIME * 0.8)
+    renewing.world.calls.fail("work.nudge", lambda: Unavailable("down", retry_after=5))
+    renewing.world.calls.meanwhile["work.nudge"] = lambda: asyncio.sleep(10)
+    with pytest.raises(Unavailable):
+        await renewing.renew.scan()
+    assert len(renewing.world.work.of("nudge")) == 2
+    assert renewing.watermarks.values == {}
 
 
 async def test_a_scan_after_a_long_stop_catches_up(renewing: Renewing) -> None:

@@ -1,11 +1,13 @@
 """A one-time passcode lets one device in once; what is lost on the way may be asked for again, and nothing else."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from shared.core.basic import BasicCredentials, parse
 from shared.core.errors import Conflict, Forbidden, Malformed, NotFound, Unauthenticated, Unavailable
 from shared.core.est import Operation
 from shared.core.fleet import Block
@@ -109,31 +111,79 @@ async def test_a_wrong_one_is_counted_and_after_ten_the_right_one_is_wrong_too(w
     await world.birth(again)
 
 
-async def test_guesses_at_a_new_passcode_are_not_counted_for_the_old_one(world: Fakes) -> None:
-    await made(world)
-    world.calls.meanwhile["ledger.commit"] = _nothing
-    old = world.ledger.read(ME).device
-    assert old is not None
-    assert old.passcode is not None
-
-    async def another() -> None:
-        del world.calls.meanwhile["ledger.load"]
-        await world.passcodes.make(ME, "", HOUR)
-
-    async def first_read() -> None:
-        world.calls.meanwhile["ledger.load"] = another
-
-    world.calls.meanwhile["ledger.load"] = first_read
-    with pytest.raises(Unauthenticated):
-        await world.birth(Device("dev-1").with_password("dev-1:guess"))
+def failures(world: Fakes) -> int:
     kept = world.ledger.read(ME).device
     assert kept is not None
     assert kept.passcode is not None
-    assert kept.passcode.failures == 0
+    return kept.passcode.failures
 
 
-async def _nothing() -> None:
-    return
+async def test_however_many_guess_at_once_they_have_ten_tries(world: Fakes) -> None:
+    await made(world)
+    compared = 0
+
+    async def aside[T](work: Callable[[], T]) -> T:
+        nonlocal compared
+        compared += 1
+        await asyncio.sleep(0)
+        return work()
+
+    passcodes = replace(world.passcodes, aside=aside)
+    guess = BasicCredentials(b"dev-1", b"guess")
+    for _ in range(20):
+        await asyncio.gather(*(passcodes.holder(guess) for _ in range(20)), return_exceptions=True)
+    assert (compared, failures(world)) == (MAX_FAILURES, MAX_FAILURES)
+
+
+async def test_a_try_that_is_right_does_not_count(world: Fakes) -> None:
+    device = await made(world)
+    world.upstream.behaves += ["down"] * (MAX_FAILURES + 2)
+    for _ in range(MAX_FAILURES + 2):
+        with pytest.raises(Unavailable):
+            await world.birth(device)
+    assert failures(world) == 0
+
+
+async def test_why_it_was_refused_is_for_the_log_alone(world: Fakes) -> None:
+    device = await made(world)
+    with pytest.raises(Unauthenticated) as wrong:
+        await world.birth(Device("dev-1").with_password("dev-1:guess"))
+    world.clock.forward(seconds=HOUR.total_seconds())
+    with pytest.raises(Unauthenticated) as late:
+        await world.birth(device)
+    with pytest.raises(Unauthenticated) as stranger:
+        await world.birth(Device("dev-9").with_password("dev-9:guess"))
+    with pytest.raises(Unauthenticated) as nobody:
+        await world.birth(Device("dev-9").with_password("no device:guess"))
+    assert len({one.value.public for one in (wrong, late, stranger, nobody)}) == 1
+    assert "wrong" in wrong.value.cause
+    assert "expired" in late.value.cause
+    assert [one.value.device_id for one in (wrong, late, stranger, nobody)] == [ME, ME, "", ""]
+
+
+async def test_it_lets_its_device_in_under_its_own_label_alone(world: Fakes) -> None:
+    """Or its holder would choose the CA, the lifetime and the hubs."""
+    world.profiles = {**world.profiles, "other": replace(world.profile, label="other")}
+    world.upstreams["other"], world.sources["other"] = world.upstream, world.source
+    world.restart()
+    device = await made(world)
+    with pytest.raises(Forbidden, match="made for another label"):
+        await world.birth(device, label="other")
+    await world.birth(device)
+
+
+async def test_another_that_is_made_meanwhile_is_not_changed_by_what_the_old_one_comes_to(world: Fakes) -> None:
+    """The try counts for the one that it was made with, and is given back to nobody else."""
+    device = await made(world)
+
+    async def aside[T](work: Callable[[], T]) -> T:
+        await world.passcodes.make(ME, "", HOUR)
+        return work()
+
+    passcodes = replace(world.passcodes, aside=aside)
+    text = device.submission(Operation.SIMPLEENROLL).presented.authorization
+    await passcodes.holder(parse(text))
+    assert failures(world) == 0
 
 
 async def test_its_time_ends(world: Fakes) -> None:

@@ -76,6 +76,17 @@ async def test_a_hold_tells_digicert_one_nothing_and_is_undone(world: Revocation
     assert [one.status for one in world.known().certificates] == ["issued"]
 
 
+async def test_an_identity_that_somebody_else_has_disabled_stays_so_after_a_restore(world: RevocationWorld) -> None:
+    device = world.device()
+    there = await world.hubs.identity("hub-a", device)
+    assert there is not None
+    await world.hubs.set_enabled("hub-a", device, there, enabled=False, why="not paid")
+    await world.begin(device, "hold")
+    await world.begin(device, "restore")
+    assert (world.row().block, world.enabled()) == (Block.NONE, False)
+    assert world.hubs.reasons["hub-a", device] == "not paid"
+
+
 async def test_a_restored_device_is_placed_again(world: RevocationWorld) -> None:
     """Its rotation stood still; one that was blocked before it had an enrollment of its own gets that now."""
     device = world.device()

@@ -1,6 +1,7 @@
 """What a CRL lists blocks the device here, once, and as the CA means it."""
 
 import contextlib
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from shared.core.errors import Conflict, Refusal, Unavailable
 from shared.core.fleet import Block
 from shared.core.identity import DeviceId
 from shared.core.revocation import Reason
-from shared.flows.revocation_sync import Synced
+from shared.flows.revocation_sync import Alert, Synced
 from tests.fakes.calls import Crash, Moment
 from tests.fakes.revocation import CRL_URL, DEVICE, RevocationWorld, an_entry
 from tests.flows.listing import LIST, serial
@@ -84,11 +85,50 @@ async def test_a_ca_that_revokes_what_was_renewed_blocks_nobody(
 ) -> None:
     old, new = world.certify(), world.certify()
     world.device("dev-1", replace(old, status="superseded"), new)
+    world.uses(new)
     world.publish(an_entry(serial(old), world.clock(), reason))
     assert (await world.sync.run())[0] == Synced(CRL_URL, 0, 0)
     assert world.row().block is Block.NONE
+    assert world.status(old) == "revoked", "and nobody is let in with it any more"
     world.publish(an_entry(serial(new), world.clock(), reason), number=2)
     assert (await world.sync.run())[0] == Synced(CRL_URL, 1, 0)
+
+
+async def test_what_was_renewed_is_not_written_down_as_revoked_while_the_device_changes_over(
+    world: RevocationWorld,
+) -> None:
+    """Its answer may be lost, and then it has nothing else to ask again with."""
+    old, new = world.certify(), world.certify()
+    world.device("dev-1", old, new)
+    world.publish(an_entry(serial(old), world.clock(), x509.ReasonFlags.superseded))
+    assert (await world.sync.run())[0] == Synced(CRL_URL, 0, 1), "looked up again the next time"
+    assert world.status(old) == "issued"
+    world.uses(new)
+    assert (await world.sync.run())[0] == Synced(CRL_URL, 0, 0)
+    assert (world.status(old), world.row().block) == ("revoked", Block.NONE)
+
+
+async def test_a_record_that_changes_while_that_is_written_down_is_read_again_and_not_for_ever(
+    world: RevocationWorld,
+) -> None:
+    old, new = world.certify(), world.certify()
+    device = world.device("dev-1", replace(old, status="superseded"), new)
+    world.uses(new)
+    world.publish(an_entry(serial(old), world.clock(), x509.ReasonFlags.superseded))
+    changes = itertools.count()
+
+    async def change() -> None:
+        world.ledger.put(device, replace(world.row(), nudges=next(changes)))
+
+    world.calls.meanwhile["ledger.commit"] = change
+    assert [one for one in await world.sync.run() if isinstance(one, Alert)], "given up, and told"
+    assert world.status(old) == "superseded"
+
+    async def written() -> None:
+        world.ledger.put(device, replace(old, status="revoked"))
+
+    world.calls.meanwhile["ledger.commit"] = written
+    assert (await world.sync.run())[0] == Synced(CRL_URL, 0, 0)
 
 
 async def test_an_old_key_that_is_compromised_does_block(world: RevocationWorld) -> None:

@@ -7,7 +7,8 @@ from cryptography import x509
 
 from shared.core.errors import Throttled, Unavailable
 from shared.core.fleet import Block
-from shared.flows.revocation_sync import Alert, Synced
+from shared.core.identity import DeviceId
+from shared.flows.revocation_sync import Alert, RevocationSync, Synced
 from tests.fakes.revocation import CRL_URL, RevocationWorld, an_entry
 from tests.flows.listing import LIST, serial
 
@@ -121,10 +122,10 @@ async def test_where_a_crl_tells_the_list_has_no_word_for_what_was_replaced(worl
     """Many CAs revoke what is renewed: the CRL's reason says whether this is more than that."""
     old, new = world.certify(), world.certify()
     world.device("dev-1", replace(old, status="superseded"), new)
-    world.publish(an_entry(serial(old), world.clock(), x509.ReasonFlags.superseded))
+    world.publish()
     world.list.serials = [serial(old)]
     assert await world.sync.run() == (Synced(CRL_URL, 0, 0), LIST)
-    assert world.row().block is Block.NONE
+    assert (world.row().block, world.status(old)) == (Block.NONE, "superseded")
 
 
 async def test_a_hold_of_the_crl_that_an_operator_has_undone_is_not_set_again_by_the_list(
@@ -143,3 +144,49 @@ async def test_a_hold_of_the_crl_that_an_operator_has_undone_is_not_set_again_by
             world.calls.fail("crls.fetch", lambda: Throttled("later", retry_after=1))
         assert (await world.sync.run())[1] == LIST
         assert world.row().block is Block.NONE
+
+
+OTHER = "other"
+
+
+def shared_list(world: RevocationWorld) -> RevocationSync:
+    """Two labels under the same account; the first has a CRL."""
+    return replace(world.sync, lists={("devices", OTHER): world.list})
+
+
+async def test_of_an_account_that_labels_share_each_certificate_is_judged_by_its_own(world: RevocationWorld) -> None:
+    """Where a CRL tells, the list is a hold; and of a third label it has no word."""
+    world.publish()
+    labels = {"dev-1": "devices", "dev-2": OTHER, "dev-3": "third"}
+    for name, label in labels.items():
+        held = replace(world.certify(name), label=label)
+        world.device(name, held)
+        world.list.serials.append(serial(held))
+    synced = (await shared_list(world).run())[-1]
+    assert synced == Synced("digicert/devices+other", 2, 0)
+    blocks = [world.row(DeviceId(name)).block for name in labels]
+    assert blocks == [Block.HOLD, Block.REVOKED, Block.NONE]
+
+
+async def test_of_an_account_that_labels_share_the_list_is_read_once(world: RevocationWorld) -> None:
+    world.list.serials = ["a", "b", "c"]
+    await shared_list(world).run()
+    assert world.calls.count("list.page") == 2
+    assert world.calls.count("index.by_serial") == 3
+    assert [name for name in world.watermarks.values if name.startswith("revoked-")] == ["revoked-devices"]
+
+
+async def test_an_index_that_is_behind_names_a_device_without_the_certificate(world: RevocationWorld) -> None:
+    world.device("dev-1")
+    world.ledger.serials["abc"] = DeviceId("dev-1")
+    world.list.serials = ["abc"]
+    assert await world.sync.run() == (LIST,)
+
+
+async def test_after_many_failures_the_rest_of_a_page_waits_for_the_next_run(world: RevocationWorld) -> None:
+    world.list.page_size = 100
+    world.list.serials = [f"{number:x}" for number in range(1, 100)]
+    world.calls.fail("index.by_serial", lambda: Unavailable("no", retry_after=1), times=1000)
+    _, alert = await world.sync.run()
+    assert alert == Alert("digicert/devices", "48 entries will be looked up again: no: ")
+    assert world.calls.count("index.by_serial") == 48

@@ -1,11 +1,13 @@
 """A rotation while hub, queue or ledger are down, or changing: the device has its certificate, the queue the rest."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import pytest
 
 from shared.core.errors import Misconfigured, Unavailable
+from shared.flows.rotate import TROUBLE_SECONDS
 from tests.fakes.world import Fakes
 from tests.flows.rotating import DAY, HUB, down, live, serial, thumbprint
 
@@ -68,8 +70,8 @@ async def test_a_certificate_that_the_hub_never_let_in_does_not_settle_by_time(w
     world.calls.fail("hubs.identity", down, times=2)
     new = await there.renew()
     assert [message.delay for message in world.work.of("settle")] == [0]
-    with pytest.raises(Unavailable):
-        await there.settle()
+    await there.settle()
+    assert [message.delay for message in world.work.of("settle")] == [TROUBLE_SECONDS]
     world.clock.forward(days=3)
     await world.rotate.settle(there.device.id, "devices")
     assert there.held == (thumbprint(old), thumbprint(new))
@@ -77,6 +79,40 @@ async def test_a_certificate_that_the_hub_never_let_in_does_not_settle_by_time(w
     world.clock.forward(days=2)
     await world.rotate.settle(there.device.id, "devices")
     assert there.held == (thumbprint(new), thumbprint(new))
+
+
+async def test_what_a_device_has_proven_is_carried_out_also_when_the_queue_failed_at_first(world: Fakes) -> None:
+    """The event comes again, and by then the ledger may have it already."""
+    there = await live(world)
+    new = await there.renew()
+    world.hubs.twin(HUB, there.device.id).reported = serial(new)
+    world.work.messages.clear()
+    world.calls.fail("work.settle", down)
+    for _ in range(2):
+        with contextlib.suppress(Unavailable):
+            await world.provision.device_connected(HUB, there.device.id, "1", world.clock(), connected=True)
+    await there.settle(DAY)
+    assert there.held == (thumbprint(new), thumbprint(new))
+
+
+async def test_a_hub_in_trouble_for_days_does_not_make_the_rotation_forgotten(world: Fakes) -> None:
+    there = await live(world)
+    old = there.newest
+    world.calls.fail("hubs.identity", down, times=2_000)
+    new = await there.renew()
+    for _ in range(1_000):
+        await there.settle(TROUBLE_SECONDS)
+    world.calls.faults.clear()
+    await there.settle(TROUBLE_SECONDS)
+    assert there.held == (thumbprint(old), thumbprint(new))
+
+
+async def test_a_hub_that_says_when_to_come_again_is_left_alone_until_then(world: Fakes) -> None:
+    there = await live(world)
+    world.calls.fail("hubs.identity", lambda: Unavailable("slow down", retry_after=600), times=2)
+    await there.renew()
+    await there.settle()
+    assert [message.delay for message in world.work.of("settle")] == [600]
 
 
 async def test_an_identity_that_others_write_too_is_read_again(world: Fakes) -> None:

@@ -1,11 +1,15 @@
 """DPS writes into the hub whatever the device registers with: that is found, and what it has thrown out is put back."""
 
+import asyncio
+
 import pytest
 
+from shared.core.allocation import Registration
 from shared.core.identity import registration_key
+from shared.flows.unknown_certificates import QUEUE_SECONDS
 from tests.fakes.clock import START
 from tests.fakes.world import HUB_HOSTS, Fakes
-from tests.flows.rotating import DAY, HUB, Live, down, live, serial, thumbprint
+from tests.flows.rotating import DAY, HUB, LINKED, Live, down, live, serial, thumbprint
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +90,25 @@ async def test_an_identity_of_azures_own_client_never_takes_the_place_of_the_cer
     await there.settle(20)
     assert there.held == (thumbprint(second), thumbprint(second))
     assert there.known.current == serial(second)
+
+
+async def test_a_queue_that_fails_or_is_slow_refuses_no_device_that_registers_in_a_rotation(world: Fakes) -> None:
+    """DPS waits for the answer, and says nowhere for how long."""
+    there = await live(world)
+    await there.renew()
+    asked = Registration(there.device.id, "birthcert", LINKED, "", HUB_HOSTS[HUB])
+    world.calls.fail("work.settle", down)
+    answer = await world.provision.allocate(asked)
+    assert (answer.hub_host, answer.cause) == (HUB_HOSTS[HUB], "the queue settle: the hub is down")
+
+    async def slow() -> None:
+        await asyncio.sleep(8)
+
+    world.calls.meanwhile["work.settle"] = slow
+    before = world.clock()
+    answer = await world.provision.allocate(asked)
+    assert (answer.hub_host, answer.cause) == (HUB_HOSTS[HUB], "the queue settle is too slow")
+    assert (world.clock() - before).total_seconds() <= QUEUE_SECONDS
 
 
 async def test_a_device_whose_hub_is_not_known_yet_is_looked_for_in_dps(world: Fakes) -> None:

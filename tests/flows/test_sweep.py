@@ -10,6 +10,7 @@ from shared.core.revocation import Reason
 from shared.flows.announce import Announce
 from shared.flows.ports.ledger import StaleVersionError
 from shared.flows.sweep import Sweep
+from tests.fakes.calls import Crash
 from tests.fakes.index import FakeHints
 from tests.fakes.topic import FakeAnnouncements
 from tests.fakes.world import Fakes
@@ -147,3 +148,32 @@ async def test_an_outbox_whose_hint_stays_does_not_keep_the_others_waiting(sweep
     assert [(one.device_id, one.kind) for one in swept.stuck] == [(DEVICE, "outbox")]
     assert await sweeping.hinted("outbox") == [DEVICE]
     assert len(sweeping.topic.published) == 2
+
+
+async def test_what_nobody_foresaw_at_one_device_does_not_keep_the_others_waiting(sweeping: Sweeping) -> None:
+    """A row that cannot be read, say; it is told as stuck, and the timer raises what it was."""
+    others = DeviceId("dev-2")
+    await blocked(sweeping)
+    await blocked(sweeping, others)
+    mistake = KeyError("Label")
+    sweeping.world.calls.fail("ledger.load", lambda: mistake)
+    sweeping.world.calls.fail("announcements.publish", lambda: mistake)
+    swept = await sweeping.sweep.run()
+    assert [(one.device_id, one.kind, one.cause) for one in swept.stuck] == [
+        (DEVICE, "saga", "KeyError('Label')"),
+        (DEVICE, "outbox", "KeyError('Label')"),
+    ]
+    assert swept.failures == (mistake, mistake)
+    assert swept.finished == 2
+    saga = sweeping.world.ledger.read(others).saga
+    assert saga is not None
+    assert saga.next is None
+    assert sweeping.world.ledger.read(others).outbox == ()
+    assert (await sweeping.sweep.run()).failures == ()
+
+
+async def test_a_sweep_that_dies_tries_no_other_device(sweeping: Sweeping) -> None:
+    await blocked(sweeping)
+    sweeping.world.calls.fail("ledger.load", Crash)
+    with pytest.raises(Crash):
+        await sweeping.sweep.run()

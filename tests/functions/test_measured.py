@@ -89,6 +89,21 @@ def test_what_cannot_go_on_is_measured_and_logged(caplog: pytest.LogCaptureFixtu
     assert (stuck["device_id"], stuck["kind"]) == ("dev-1", "saga")
 
 
+def test_what_nobody_foresaw_is_told_and_then_raised(caplog: pytest.LogCaptureFixture) -> None:
+    """The alert on silent timers hears of the sweep all the same."""
+    world = fakes()
+    asyncio.run(world.birth(world.device()))
+    world.calls.fail("announcements.publish", lambda: KeyError("Label"))
+    with (
+        caplog.at_level("INFO", logger="birthcert"),
+        pytest.RaisesGroup(pytest.RaisesExc(KeyError, match="Label")),
+    ):
+        tick(world, timers.blueprint, "sweep")
+    assert [point.max for _, point in measured(names.STUCK)] == [1]
+    events = [json.loads(one.getMessage()) for one in caplog.records if one.name == "birthcert"]
+    assert [one["event"] for one in events] == ["stuck", "sweep"]
+
+
 def test_what_is_due_and_how_its_nudge_went_are_measured() -> None:
     world = fakes()
     born = asyncio.run(world.birth(world.device()))

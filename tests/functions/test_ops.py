@@ -47,7 +47,14 @@ def test_the_view_of_a_device_has_everything(api: Api) -> None:
     assert response.status_code == 200
     assert (view["device_id"], view["block"]["state"], view["rotation"]["state"]) == ("Dev-1", "hold", "rotating")
     assert [one["serial"] for one in view["certificates"]] == ["0a", "0b"]
-    assert [one["kind"] for one in view["events"]] == ["issued", "blocked"]
+    assert [(one["kind"], one["serial"]) for one in view["events"]] == [("blocked", None), ("issued", "0b")]
+    assert (view["events"][0]["published"], view["events_unpublished"]) == (False, 2)
+    known = api.world.ledger.read(device.device_id)
+    assert known.device is not None
+    asyncio.run(api.world.ledger.commit(known, Change(known.device, published=tuple(one.id for one in known.outbox))))
+    view = read(api.get("/api/devices/dev-1"))
+    assert [(one["kind"], one["published"]) for one in view["events"]] == [("blocked", True), ("issued", True)]
+    assert view["events_unpublished"] == 0
 
 
 def test_certificates_come_page_by_page(api: Api) -> None:

@@ -119,7 +119,8 @@ def run(hook: str, tools: Path, fails: int = 0, **environment: str) -> tuple[int
     log, left = tools.parent / "log", tools.parent / "fails"
     log.touch()
     left.write_text(str(fails), encoding="utf-8")
-    azd = {"AZURE_SUBSCRIPTION_ID": "s", "AZURE_LOCATION": "westeurope", "AZURE_ENV_NAME": "test"}
+    azd = {"AZURE_SUBSCRIPTION_ID": "s", "AZURE_LOCATION": "westeurope", "AZURE_ENV_NAME": "e" * 64}
+    azd["AZURE_FUNCTION_APP_NAME"] = "func-abcdefghijklm"
     done = subprocess.run(
         ["sh", INFRA / "hooks" / hook],
         cwd=tools.parent,
@@ -135,6 +136,16 @@ def test_after_the_code_come_the_subscriptions_and_then_the_setup(tools: Path) -
     status, calls = run("postdeploy.sh", tools)
     assert status == 0
     assert [call.split(" --")[0] for call in calls] == ["az deployment sub create", "python3 -m infra.setup"]
+
+
+def test_the_name_of_the_second_phase_fits_whatever_the_environment_is_called(tools: Path) -> None:
+    """Azure Resource Manager takes 64 characters for a deployment, and azd as many for an environment."""
+    _, calls = run("postdeploy.sh", tools)
+    name = re.search(r"--name (\S+)", calls[0])
+    assert name
+    assert len(name[1]) <= 64
+    in_powershell = (INFRA / "hooks" / "postdeploy.ps1").read_text(encoding="utf-8")
+    assert '--name "birthcert-$env:AZURE_FUNCTION_APP_NAME"' in in_powershell
 
 
 def test_the_subscriptions_are_tried_again_until_azure_lists_the_functions(tools: Path) -> None:

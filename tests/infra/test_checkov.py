@@ -27,6 +27,7 @@ SUPPRESSED: Final[dict[str, str]] = {}
 # Files in words that checkov's parser of 2023 does not know, and the only types that they may declare.
 UNREAD: Final = INFRA / "monitor"  # typed arrays and lambdas; queries, charts and alerts, for which it has no rule
 HARMLESS: Final = (
+    "Microsoft.Insights/metricAlerts@",
     "Microsoft.Insights/scheduledQueryRules@",
     "Microsoft.Insights/workbooks@",
     "Microsoft.OperationalInsights/queryPacks",

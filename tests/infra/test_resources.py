@@ -5,13 +5,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from shared.core.events import DeviceConnection, DeviceCreated, DeviceDeleted, parse_event
 from tests.conftest import REPOSITORY
-from tests.infra.bicep import INFRA, read
+from tests.infra.bicep import INFRA, read, text
 
 
 def given(file: str, module: str, *names: str) -> str:
@@ -68,11 +68,63 @@ def test_both_plans_run_the_same_python() -> None:
         ("events.bicep", "topic", "disableLocalAuth", "true"),
         ("events.bicep", "topic", "inputSchema", "CloudEventSchemaV1_0"),
         ("iot/main.bicep", "hub", "disableLocalAuth", "true"),
+        ("iot/main.bicep", "hub", "disableModuleSAS", "false"),  # no key of the hub, and IoT Edge has nothing else
+        ("iot/main.bicep", "hub", "restrictOutboundNetworkAccess", "false"),  # else telemetry goes nowhere
         ("iot/dps-logs.bicep", "namespace", "disableLocalAuth", "false"),  # Azure Monitor sends by a key; see there
     ],
 )
 def test_keys_open_nothing(file: str, module: str, name: str, value: str) -> None:
     assert given(file, module, name) == value
+
+
+OPEN: Final = "empty(endpointSubnetId) ? 'Enabled' : 'Disabled"
+ACL: Final = "empty(endpointSubnetId) ? 'Allow' : 'Deny"
+
+
+@pytest.mark.parametrize(
+    ("file", "module", "names", "value"),
+    [
+        ("storage.bicep", "account", ("publicNetworkAccess",), OPEN),
+        ("storage.bicep", "account", ("networkAcls", "defaultAction"), ACL),
+        ("storage.bicep", "account", ("privateEndpoints",), "empty(endpointSubnetId) ? [] : endpoints"),
+        ("vault.bicep", "vault", ("publicNetworkAccess",), "closed ? 'Disabled' : 'Enabled"),
+        ("vault.bicep", "vault", ("networkAcls", "defaultAction"), ACL),
+        ("vault.bicep", "vault", ("privateEndpoints",), "empty(endpointSubnetId) ? [] : [endpoint]"),
+        ("events.bicep", "topic", ("publicNetworkAccess",), OPEN),
+        ("events.bicep", "topic", ("privateEndpoints",), "empty(endpointSubnetId) ? [] : [endpoint]"),
+        ("iot/dps-logs.bicep", "namespace", ("networkRuleSets",), "empty(endpointSubnetId) ? null : closed"),
+        ("iot/dps-logs.bicep", "namespace", ("privateEndpoints",), "empty(endpointSubnetId) ? [] : [endpoint]"),
+        ("app.bicep", "site", ("virtualNetworkSubnetResourceId",), "empty(subnetId) ? null : subnetId"),
+        ("app.bicep", "site", ("publicNetworkAccess",), "Enabled"),  # devices, DPS and Event Grid call it
+        ("iot/main.bicep", "hub", ("publicNetworkAccess",), "Enabled"),  # devices connect from anywhere
+    ],
+)
+def test_with_a_private_network_nothing_that_holds_secrets_or_state_is_public(
+    file: str, module: str, names: tuple[str, ...], value: str
+) -> None:
+    assert given(file, module, *names) == value
+
+
+def test_a_private_vault_is_open_to_the_address_that_deploys_and_to_no_other() -> None:
+    bicep = read(INFRA / "vault.bicep")
+    assert text(bicep.of("var")["closed"].body) == "!empty(endpointSubnetId) && empty(deployerAddress)"
+    rules = given("vault.bicep", "vault", "networkAcls", "ipRules")
+    assert rules == "empty(deployerAddress) ? [] : [{ value: deployerAddress }]"
+
+
+def test_the_event_hub_of_a_private_network_lets_in_azure_monitor_alone() -> None:
+    bicep = read(INFRA / "iot/dps-logs.bicep")
+    closed = bicep.of("var")["closed"].body
+    assert bicep.value(closed, "publicNetworkAccess") == "Disabled"
+    assert bicep.value(closed, "trustedServiceAccessEnabled") == "true"
+
+
+@pytest.mark.parametrize("module", ["hostStorage", "ledger", "events", "vault", "iot"])
+def test_each_of_them_is_told_of_the_private_network(module: str) -> None:
+    main = read(INFRA / "main.bicep")
+    assert main.value(main.of("module")[module].body, "params", "endpointSubnetId") == "endpointSubnetId"
+    subnet = text(main.of("var")["endpointSubnetId"].body)
+    assert subnet == "privateNetwork ? network!.outputs.endpointSubnetId : ''"
 
 
 def test_the_dps_takes_no_keys_and_has_none_of_the_hubs() -> None:

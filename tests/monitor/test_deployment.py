@@ -2,6 +2,7 @@
 
 import re
 
+from tests.infra.bicep import INFRA, read
 from tests.monitor.published import FOLDER, RUNBOOKS, bicep, exists, loaded, names, queries
 
 
@@ -20,9 +21,17 @@ def test_every_alert_has_its_query_under_its_own_name() -> None:
 def test_every_alert_has_a_runbook_that_says_what_it_means_and_what_to_do() -> None:
     chapter = RUNBOOKS.read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
     sections = dict(re.findall(r"^### (\S+)\n(.*?)(?=^### |\Z)", chapter, re.MULTILINE | re.DOTALL))
-    assert sorted(sections) == sorted(names(bicep("alerts")))
+    assert sorted(sections) == sorted(names(bicep("alerts")) + names(bicep("topics")))
     for section in sections.values():
         assert all(f"**{part}.**" in section for part in ("Means", "Look at", "Do"))
+
+
+def test_of_every_topic_that_the_app_hears_somebody_is_told_what_did_not_arrive() -> None:
+    main, topics = read(INFRA / "main.bicep"), read(FOLDER / "topics.bicep")
+    given = main.value(main.of("module")["monitor"].body, "params", "topicIds")
+    assert given == "concat(iot.outputs.topicIds, [vault.outputs.topicId])"
+    found = [topics.value(one, "metric") for one in topics.objects(topics.of("var")["alerts"].body)]
+    assert found == ["DeadLetteredCount", "DroppedEventCount"]  # …/azure/event-grid/monitor-push-reference
 
 
 def test_the_queries_that_runbooks_name_are_in_the_query_pack() -> None:

@@ -90,6 +90,10 @@ def test_what_is_no_kql_or_no_column_is_found(query: str) -> None:
     assert analysed()[query].problems
 
 
+def test_the_alert_on_certificates_that_end_looks_at_those_that_have_ended_too() -> None:
+    assert texts(analysed()["alerts/expiring"], "days") == {"over", "1", "3"}
+
+
 def test_every_metric_is_asked_for_by_some_query() -> None:
     asked = set[str]().union(*(texts(analysed()[name], "Name") for name in QUERIES))
     assert set(METRICS) - asked == set()

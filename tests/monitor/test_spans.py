@@ -65,10 +65,10 @@ def test_a_refusal_is_told_on_the_span_by_its_class_and_counted() -> None:
 def test_a_flow_that_fails_tells_the_class_of_the_error_and_not_its_text() -> None:
     world = fakes()
     world.calls.fail("ledger.load", lambda: Unavailable("down", retry_after=5, cause="a cause"))
-    settle = handler(work.blueprint, world.application, "settle")
+    saga = handler(work.blueprint, world.application, "saga")
     with pytest.raises(Unavailable):
-        asyncio.run(settle(Message('{"deviceId": "dev-1", "label": "devices"}')))
-    assert (only().name, only().status.status_code) == ("settle", StatusCode.ERROR)
+        asyncio.run(saga(Message('{"deviceId": "dev-1"}')))
+    assert (only().name, only().status.status_code) == ("saga", StatusCode.ERROR)
     assert told(only()) == {"birthcert.device_id": "dev-1", "error.type": "Unavailable"}
     assert only().events == ()
     assert not only().status.description

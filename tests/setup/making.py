@@ -22,6 +22,7 @@ NEXT: Final = pki.issuing_ca(HIERARCHY.root, "Next", NOW + timedelta(seconds=1))
 OTHER: Final = pki.issuing_ca(HIERARCHY.root, "Other", NOW).certificate
 WEBHOOK: Final = Webhook("https://app.azurewebsites.net/api/allocation", "the/key==")
 HUB: Final = "hub-a.azure-devices.net"
+DPS: Final = "contoso-dps"
 
 
 def wants(*authorities: x509.Certificate, hubs: tuple[str, ...] = (HUB,)) -> WantedGroup:

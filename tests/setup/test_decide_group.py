@@ -11,7 +11,7 @@ from infra.setup import decide_group
 from infra.setup.refused import Refused
 from shared.core.issuer import thumbprint
 from shared.flows.ports.dps import Group
-from tests.setup.making import HUB, ICA, NEXT, OTHER, WEBHOOK, stored, wants
+from tests.setup.making import DPS, HUB, ICA, NEXT, OTHER, WEBHOOK, stored, wants
 
 PEMS = {name: one.public_bytes(Encoding.PEM).decode() for name, one in (("ica", ICA), ("next", NEXT), ("other", OTHER))}
 
@@ -55,12 +55,12 @@ def full(found: Group) -> bool:
 def test_after_its_group_is_written_there_is_nothing_to_write(found: Group | None) -> None:
     if found is not None and full(found):
         with pytest.raises(Refused, match="two slots"):
-            decide_group.group(found, wants(ICA), WEBHOOK)
+            decide_group.group(found, wants(ICA), WEBHOOK, DPS)
         return
-    change = decide_group.group(found, wants(ICA), WEBHOOK)
+    change = decide_group.group(found, wants(ICA), WEBHOOK, DPS)
     after = found if change is None else stored(change.body)
     assert after is not None
-    assert decide_group.group(after, wants(ICA), WEBHOOK) is None
+    assert decide_group.group(after, wants(ICA), WEBHOOK, DPS) is None
     assert thumbprint(ICA) in after.slots.held
     assert after.document["allocationPolicy"] == "custom"
 
@@ -68,7 +68,7 @@ def test_after_its_group_is_written_there_is_nothing_to_write(found: Group | Non
 @given(found=groups())
 def test_what_others_have_put_into_the_group_stays(found: Group) -> None:
     assume(not full(found))
-    change = decide_group.group(found, wants(ICA), WEBHOOK)
+    change = decide_group.group(found, wants(ICA), WEBHOOK, DPS)
     assume(change is not None)
     assert change is not None
     after = stored(change.body)
@@ -81,7 +81,7 @@ def test_what_others_have_put_into_the_group_stays(found: Group) -> None:
 
 
 def test_a_new_group_has_the_issuing_ca_and_the_webhook_with_its_key() -> None:
-    change = decide_group.group(None, wants(ICA), WEBHOOK)
+    change = decide_group.group(None, wants(ICA), WEBHOOK, DPS)
     assert change is not None
     assert change.changes[0] == "create it"
     assert change.body["customAllocationDefinition"] == {
@@ -94,27 +94,27 @@ def test_a_new_group_has_the_issuing_ca_and_the_webhook_with_its_key() -> None:
 
 
 def test_a_ca_that_rolled_becomes_the_secondary_beside_the_old_one() -> None:
-    change = decide_group.group(None, wants(ICA), WEBHOOK)
+    change = decide_group.group(None, wants(ICA), WEBHOOK, DPS)
     assert change is not None
-    rolled = decide_group.group(stored(change.body), wants(NEXT), WEBHOOK)
+    rolled = decide_group.group(stored(change.body), wants(NEXT), WEBHOOK, DPS)
     assert rolled is not None
     assert [one.partition(" ")[0] for one in rolled.changes] == ["secondary"]
     assert stored(rolled.body).slots.held == (thumbprint(ICA), thumbprint(NEXT))
 
 
 def test_a_new_key_is_written_and_a_masked_one_is_left_alone() -> None:
-    change = decide_group.group(None, wants(ICA), WEBHOOK)
+    change = decide_group.group(None, wants(ICA), WEBHOOK, DPS)
     assert change is not None
     definition = {"webhookUrl": f"{WEBHOOK.address}?code=old", "apiVersion": "2021-10-01"}
     old = stored({**change.body, "customAllocationDefinition": definition})
-    renewed = decide_group.group(old, wants(ICA), WEBHOOK)
+    renewed = decide_group.group(old, wants(ICA), WEBHOOK, DPS)
     assert renewed is not None
     assert renewed.changes == ("the key of the webhook",)
     masked = stored(
         {**change.body, "customAllocationDefinition": definition | {"webhookUrl": f"{WEBHOOK.address}?****"}}
     )
-    assert decide_group.group(masked, wants(ICA), WEBHOOK) is None
-    other = decide_group.group(masked, wants(NEXT), WEBHOOK)
+    assert decide_group.group(masked, wants(ICA), WEBHOOK, DPS) is None
+    other = decide_group.group(masked, wants(NEXT), WEBHOOK, DPS)
     assert other is not None
     assert "****" not in str(other.body), "a masked key must not be written back"
 
@@ -126,9 +126,9 @@ def test_a_group_that_names_the_root_trusts_every_issuing_ca() -> None:
         "allocationPolicy": "custom",
         "customAllocationDefinition": {"webhookUrl": WEBHOOK.url, "apiVersion": "2021-10-01"},
     }
-    assert decide_group.group(stored(document), wants(ICA, NEXT, OTHER), WEBHOOK) is None
+    assert decide_group.group(stored(document), wants(ICA, NEXT, OTHER), WEBHOOK, DPS) is None
     asks_nobody = stored({**document, "allocationPolicy": "hashed"})
-    change = decide_group.group(asks_nobody, wants(ICA), WEBHOOK)
+    change = decide_group.group(asks_nobody, wants(ICA), WEBHOOK, DPS)
     assert change is not None
     assert change.body["attestation"] == document["attestation"]
 
@@ -136,8 +136,9 @@ def test_a_group_that_names_the_root_trusts_every_issuing_ca() -> None:
 def test_a_group_that_cannot_be_ours_is_refused_with_its_remedy() -> None:
     keys = stored({"enrollmentGroupId": "birthcert", "attestation": {"type": "symmetricKey"}})
     with pytest.raises(Refused, match="does not attest by") as refused:
-        decide_group.group(keys, wants(ICA), WEBHOOK)
+        decide_group.group(keys, wants(ICA), WEBHOOK, DPS)
     assert "[dps]" in refused.value.remedy
     with pytest.raises(Refused, match="has two slots") as refused:
-        decide_group.group(None, wants(ICA, NEXT, OTHER), WEBHOOK)
+        decide_group.group(None, wants(ICA, NEXT, OTHER), WEBHOOK, DPS)
     assert "a group of its own" in refused.value.remedy
+    assert f"--dps-name {DPS} --enrollment-id birthcert " in refused.value.remedy

@@ -12,12 +12,15 @@ from shared.core.rotation import Slots
 class HubIdentity:
     """The device as the IoT Hub registry holds it. `primary` and `secondary` are thumbprints as they stand there.
 
+    `why` is its statusReason: who has disabled it.
+
     `document` is the SDK's own form of it, opaque to flows: it goes back whole, so that nothing else is touched.
     """
 
     primary: str
     secondary: str
     enabled: bool
+    why: str = ""
     document: object = None
 
     @property
