@@ -23,7 +23,7 @@ _PKCS10: Final = (("Content-Type", "application/pkcs10"), ("Content-Transfer-Enc
 _PAGE: Final = 100
 _CEASED: Final = {"reason": "cessation_of_operation", "comments": "smoke test"}
 _NOTHING: Final = "Nothing: the app is built for either."
-_LISTS: Final = "shared/adapters/digicert_rest.py and digicert_revocation.py read this list."
+_LISTS: Final = "shared/adapters/digicert_list.py reads this list."
 
 type Record = dict[str, Any]
 

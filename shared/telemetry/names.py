@@ -68,7 +68,7 @@ EVENTS: Final[Mapping[str, frozenset[str]]] = {
     "saga": _fields("device_id saga done"),
     "publish": _fields("device_id events"),
     "adopt": _fields("device_id hub thumbprint outcome serial reason"),
-    "batch": _fields("batch state row reason"),
+    "batch": _fields("batch state row reason cause"),
     "batch_wake": _fields("woken"),
     "expiry_scan": _fields("days nudges spread_s"),
     "sweep": _fields("finished stuck"),

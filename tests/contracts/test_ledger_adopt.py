@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -84,6 +84,20 @@ async def test_it_is_found_by_thumbprint_and_serial_and_is_due_when_it_is_due(
     assert await subject.index.by_thumbprint(one.certificate.thumbprint) == device
     assert await subject.index.by_serial(one.certificate.serial) == device
     assert [found async for found in subject.schedule.due(day)] == [Due(device, one.certificate.serial)]
+
+
+async def test_what_is_learnt_of_it_later_takes_its_place(subject: Subject, device: DeviceId, day: date) -> None:
+    """DigiCert ONE's id, and the form in which DigiCert ONE has it."""
+    imported, told = replace(a_certificate(), digicert_id=""), a_certificate()
+    told = replace(told, certificate=replace(told.certificate, serial=imported.certificate.serial))
+    change = a_change(device, imported)
+    known = await subject.ledger.adopt(await subject.ledger.load(device), change, day)
+    written = await subject.ledger.adopt(known, Change(change.device, (told,)), day)
+    assert written == await subject.ledger.load(device)
+    assert written.certificates == (told,)
+    assert await subject.index.by_thumbprint(told.certificate.thumbprint) == device
+    with pytest.raises(StaleVersionError):
+        await subject.ledger.adopt(known, Change(change.device, (imported,)), day)
 
 
 async def test_its_event_is_not_forgotten_should_the_queue_lose_it(

@@ -10,7 +10,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.certificate import CLOCK_SKEW, Certificate, certificate, check_issued, is_issued_by, serial_hex
+from shared.core.certificate import (
+    CLOCK_SKEW,
+    Certificate,
+    certificate,
+    check_issued,
+    is_issued_by,
+    issuer_text,
+    serial_hex,
+)
 from shared.core.errors import UpstreamRefused
 from tests.core import asn1
 from tests.core.making import DAY, NOW, Authority, ec_key, request
@@ -113,3 +121,10 @@ def test_a_certificate_is_issued_by_whoever_signed_it() -> None:
     assert not is_issued_by(LEAF, (twin.certificate,))
     assert not is_issued_by(CA.issue(sign_with=ec_key(5)), (CA.certificate,))
     assert is_issued_by(CA.certificate, (CA.certificate,))
+
+
+def test_the_issuers_name_is_for_the_log_whatever_it_holds() -> None:
+    assert issuer_text(LEAF) == CA.certificate.subject.rfc4514_string()
+    (name,) = (str(one.value).encode() for one in CA.name)
+    broken = LEAF.public_bytes(Encoding.DER).replace(name, b"\xe9" * len(name), 1)
+    assert "cannot be read" in issuer_text(x509.load_der_x509_certificate(broken))

@@ -37,6 +37,7 @@ class Message:
     """Stands for func.QueueMessage."""
 
     content: Any
+    dequeue_count: int | None = 1
 
     def get_json(self) -> Any:  # noqa: ANN401 - JSON
         return json.loads(self.content)
