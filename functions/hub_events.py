@@ -98,7 +98,8 @@ async def _handle(application: Callable[[], Application], delivered: Delivered) 
             with telemetry.flow("hub_event", parsed.device_id):
                 outcome = await _call(app.provision, parsed)
                 about = {"device_id": parsed.device_id, "hub": parsed.hub, "outcome": outcome}
-                telemetry.event("hub_event", {**fields, **about})
+                level = logging.WARNING if outcome == "UnknownHub" else logging.INFO  # its name may be mistyped here
+                telemetry.event("hub_event", {**fields, **about}, level)
 
 
 async def _call(provision: Provision, parsed: DeviceCreated | DeviceConnection | DeviceDeleted) -> str:

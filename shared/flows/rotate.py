@@ -30,7 +30,7 @@ QUEUE_SECONDS = 4.0
 # A hub or DPS in trouble is left alone for at least that long.
 TROUBLE_SECONDS = 60
 # Until what a device has proven is written down.
-PROVEN_SECONDS = 5
+PROVEN_SECONDS = 2
 _ATTEMPTS = 5
 
 

@@ -53,7 +53,7 @@ def test_what_is_down_is_named_to_anybody_and_explained_to_who_has_a_key(site: S
         assert set(answer.text) <= set('{}[]":, abcdefghijklmnopqrstuvwxyz_')
         explained = ready(details(site, key))["not_answering"]
         assert explained.keys() == {"dps", "key_vault"}
-        assert "503" in explained["dps"]
+        assert explained["dps"].endswith(("503", "open")), "its circuit, when others have asked it too"
         assert "Key Vault" in explained["key_vault"]
         assert key not in json.dumps(explained)
     finally:
