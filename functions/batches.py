@@ -45,9 +45,8 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
     async def batch(message: func.QueueMessage) -> None:
         ident = message.get_json()["batch"]
         with telemetry.flow("batch"):
-            done = await application().batch_run.go_on(ident)
-        fields = {"state": done.state, "row": done.cursor.row, "reason": done.trouble} if done else {}
-        telemetry.event("batch", {"batch": ident, **fields}, _level(done))
+            done = await application().batch_run.go_on(ident, again=(message.dequeue_count or 1) > 1)
+        telemetry.event("batch", {"batch": ident, **(_fields(done) if done else {})}, _level(done))
 
     @made.function_name("batch_wake")
     @made.timer_trigger(arg_name="timer", schedule="45 */15 * * * *")
@@ -126,6 +125,11 @@ def _changing(deed: Deed) -> api.Serve:
         return _shown(app, changed, 200)
 
     return serve
+
+
+def _fields(done: Batch) -> dict[str, object]:
+    fields: dict[str, object] = {"state": done.state, "row": done.cursor.row, "reason": done.trouble}
+    return {**fields, "cause": done.cause} if done.cause else fields
 
 
 def _level(done: Batch | None) -> int:

@@ -38,7 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         api = connect(wanted.host, wanted.key_file, wanted.ca)
-        batch = _sent(api, wanted.file, media, wanted)
+    except RefusedError as error:
+        return fail(error)
+    return _run(api, media, wanted)
+
+
+def _run(api: Api, media: str, wanted: argparse.Namespace) -> int:
+    batch = None
+    try:
+        batch = _steered_as_wanted(api, media, wanted) if wanted.deed else _sent(api, media, wanted)
         print(f"batch {batch['id']}", file=sys.stderr)
         if wanted.deed in ("pause", "cancel"):
             print(f"{batch['state']}: {batch['rows_done']:,} rows are done")
@@ -48,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RefusedError as error:
         return fail(error)
     except KeyboardInterrupt:
-        print("\nthe batch goes on without us; start the same command again to watch it", file=sys.stderr)
+        then = "watch" if batch else wanted.deed or "send"
+        goes_on = "the batch goes on without us; " if batch else ""
+        print(f"\n{goes_on}start the same command again to {then} it", file=sys.stderr)
         return 130
     return _closed(batch, written)
 
@@ -70,19 +80,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sent(api: Api, file: Path, media: str, wanted: argparse.Namespace) -> dict[str, Any]:
-    """The batch of this file: begun now, or found as it is and steered as is wanted."""
+def _key(file: Path, media: str, wanted: argparse.Namespace) -> str:
+    """The idempotency key of this file: the same file again is the same batch."""
     digest = hashlib.sha256(f"{wanted.label}\0{media}\0{wanted.run}\0".encode())
     with file.open("rb") as stream:
         for part in _blocks(stream, _PART):
             digest.update(part)
-    headers = {"Content-Type": media, "Idempotency-Key": f"file-{digest.hexdigest()}"}
+    return f"file-{digest.hexdigest()}"
+
+
+def _steered_as_wanted(api: Api, media: str, wanted: argparse.Namespace) -> dict[str, Any]:
+    """The batch of this file, which must be there: the id of a batch belongs to its key."""
+    ident = f"b-{hashlib.sha256(_key(wanted.file, media, wanted).encode()).hexdigest()[:24]}"
+    nothing = RefusedError(f"the file has not been sent yet: there is nothing to {wanted.deed}")
+    try:
+        batch = api.json("GET", f"/api/batches/{ident}")
+    except RefusedError as error:
+        raise (nothing if str(error).startswith("404:") else error) from error
+    if batch["state"] == "uploading":
+        raise nothing
+    return _steered(api, batch, wanted.deed)
+
+
+def _sent(api: Api, media: str, wanted: argparse.Namespace) -> dict[str, Any]:
+    """The batch of this file: begun now, or found as it is."""
+    file: Path = wanted.file
+    headers = {"Content-Type": media, "Idempotency-Key": _key(file, media, wanted)}
     # The first word is tried once: who cannot be reached now is better told now.
     batch = api.json("POST", f"/api/batches?label={quote(wanted.label)}", b"", headers)
-    if wanted.deed:
-        if batch["state"] == "uploading":
-            raise RefusedError(f"the file has not been sent yet: there is nothing to {wanted.deed}")
-        return _steered(api, batch, wanted.deed)
     if batch["state"] != "uploading":
         return batch
     most, size = int(batch["upload"]["most_bytes"]), file.stat().st_size

@@ -12,7 +12,7 @@ from azure.data.tables import UpdateMode
 
 from shared.adapters.tables import BATCHES, SYNC, Row, Tables, encoded, refused, translated
 from shared.core import pace
-from shared.core.batch import Batch, Cursor, Lap, State
+from shared.core.batch import Batch, Cursor, Lap, State, Streak
 from shared.core.errors import Unavailable
 from shared.flows.ports.batches import KeptBatch
 from shared.flows.ports.clock import Clock
@@ -118,12 +118,14 @@ def _row(batch: Batch) -> Row:
 
 def _batch(row: "TableEntity") -> Batch:
     document: dict[str, Any] = json.loads(row["Batch"])
-    for name in ("created", "begun", "changed", "held_until", "due"):
+    for name in ("created", "begun", "changed", "waiting", "held_until", "due"):
         document[name] = _time(document[name])
     document["columns"] = tuple(document["columns"])
     document["cursor"] = Cursor(**document["cursor"])
     if lap := document["lap"]:
         document["lap"] = Lap(datetime.fromisoformat(lap["at"]), lap["row"], lap["share"])
+    if streak := document["streak"]:
+        document["streak"] = Streak(streak["rows"], Cursor(**streak["cursor"]), streak["counts"])
     return Batch(**document)
 
 

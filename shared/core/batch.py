@@ -21,13 +21,11 @@ type RowOutcome = Literal["issued", "already issued", "pending", "refused"]
 type Deed = Literal["start", "pause", "resume", "cancel"]
 
 OUTCOMES: Final[tuple[RowOutcome, ...]] = ("issued", "already issued", "pending", "refused")
-# How long DigiCert ONE may take to approve: what is pending then ends as refused.
-APPROVAL: Final = timedelta(days=30)
-NEXT_ROUND: Final = timedelta(hours=1)
 # Longer than one run of a function may take (host.json), so that only a run that died leaves a hold behind.
 HOLD: Final = timedelta(minutes=6)
 # How long nothing may happen to a running batch after its time before somebody looks for it.
 FORGOTTEN: Final = timedelta(minutes=15)
+_MOST_CAUSE: Final = 300
 _MAY: Final[dict[Deed, dict[State, State]]] = {
     "start": {"uploading": "running"},
     "pause": {"running": "paused"},
@@ -56,16 +54,28 @@ class Lap:
 
 
 @dataclass(frozen=True, slots=True)
+class Streak:
+    """How many rows DigiCert ONE has refused one after the other, and where the chunk begins that holds the first."""
+
+    rows: int
+    cursor: Cursor
+    counts: dict[RowOutcome, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """`columns` are the names in the header of a CSV file, which is `header` bytes long; `size` is that of the file.
 
     `digest` is that of the content where it came with the first request, and part of the blob's name: two requests that
     come at once with one key and two files do not spoil each other's.
 
-    `rows` is the number of rows where it is known beforehand (ZIP), else 0; `chunks` that of the first round's chunks.
-    `counts` are those of the current round. `trouble` says what keeps the batch from going on, or why it ended, `tries`
-    how often that has been so at this chunk. `held_until` says until when somebody is at the next chunk, `due` from
-    when on it is to be done.
+    `rows` is the number of rows where it is known, else 0: of a ZIP from the beginning, of others after the first
+    round. `chunks` is the number of the first round's chunks, `waiting` its end, if anything was pending then. `counts`
+    are those of the current round, `before` those of the whole one before.
+
+    `trouble` says what keeps the batch from going on, or why it ended, `cause` what is more to it for the log alone,
+    `tries` how often that has been so at this chunk. `stops` is how often the batch was stopped for its `streak`.
+    `held_until` says until when somebody is at the next chunk, `due` from when on it is to be done.
     """
 
     id: str
@@ -85,9 +95,14 @@ class Batch:
     chunks: int = 0
     cursor: Cursor = Cursor()
     counts: dict[RowOutcome, int] = field(default_factory=dict)
+    before: dict[RowOutcome, int] = field(default_factory=dict)
+    waiting: datetime | None = None
+    streak: Streak | None = None
+    stops: int = 0
     begun: datetime | None = None
     changed: datetime | None = None
     trouble: str = ""
+    cause: str = ""
     tries: int = 0
     lap: Lap | None = None
     held_until: datetime | None = None
@@ -126,7 +141,7 @@ def after(batch: Batch, deed: Deed, now: datetime) -> Batch:
         return batch
     if batch.state not in _MAY[deed]:
         raise Conflict(f"the batch is {batch.state}: there is nothing to {deed}")
-    changed = replace(batch, state=wanted, changed=now, trouble="", tries=0)
+    changed = replace(batch, state=wanted, changed=now, trouble="", cause="", tries=0)
     if wanted != "running":
         return changed
     lap = Lap(now, batch.cursor.row, share(batch))
@@ -144,6 +159,11 @@ def held(batch: Batch, now: datetime) -> Batch:
     return replace(batch, held_until=now + HOLD)
 
 
+def is_held(batch: Batch, now: datetime) -> bool:
+    """Whether the hold that somebody has is not over."""
+    return batch.held_until is not None and batch.held_until > now
+
+
 def let_go(batch: Batch, due: datetime) -> Batch:
     """The batch after we were at it."""
     return replace(batch, held_until=None, due=due)
@@ -152,18 +172,18 @@ def let_go(batch: Batch, due: datetime) -> Batch:
 def advanced(batch: Batch, to: Cursor, counts: Mapping[RowOutcome, int], now: datetime) -> Batch:
     """The batch after a chunk."""
     total = {one: batch.counts.get(one, 0) + counts.get(one, 0) for one in OUTCOMES}
-    return replace(let_go(batch, now), cursor=to, counts=total, changed=now, trouble="", tries=0)
+    return replace(let_go(batch, now), cursor=to, counts=total, changed=now, trouble="", cause="", tries=0)
 
 
-def hindered(batch: Batch, text: str, retry_after: int, now: datetime) -> Batch:
+def hindered(batch: Batch, text: str, retry_after: int, now: datetime, cause: str = "") -> Batch:
     """The batch after a try that came to nothing."""
     due = now + timedelta(seconds=delay(batch.tries, retry_after))
-    return replace(let_go(batch, due), trouble=text, tries=batch.tries + 1)
+    return replace(let_go(batch, due), trouble=text, cause=cause[:_MOST_CAUSE], tries=batch.tries + 1)
 
 
-def stopped(batch: Batch, state: Literal["paused", "failed"], text: str, now: datetime) -> Batch:
+def stopped(batch: Batch, state: Literal["paused", "failed"], text: str, now: datetime, cause: str = "") -> Batch:
     """The batch that cannot go on: until an operator resumes it, or never."""
-    return replace(let_go(batch, now), state=state, changed=now, trouble=text)
+    return replace(let_go(batch, now), state=state, changed=now, trouble=text, cause=cause[:_MOST_CAUSE])
 
 
 def joined(there: Batch, after: Batch, held_until: datetime | None) -> Batch | None:
@@ -183,6 +203,11 @@ def is_forgotten(batch: Batch, now: datetime) -> bool:
     return batch.state == "running" and now - expected > FORGOTTEN
 
 
+def is_new(batch: Batch) -> bool:
+    """Whether it runs and nobody has been at it: its first message may never have been sent."""
+    return batch.state == "running" and batch.held_until is None and batch.due == batch.begun
+
+
 def delay(tries: int, retry_after: int) -> int:
     """The seconds until the next try: longer and longer, an hour at most."""
     return int(min(3_600, max(1, retry_after) * 2 ** min(tries, 10)))
@@ -198,24 +223,14 @@ def is_same(there: Batch, wanted: Batch) -> bool:
     return (there.label, there.format, there.digest) == (wanted.label, wanted.format, wanted.digest)
 
 
-def last_chunk(batch: Batch) -> int:
-    """The number of the last chunk that has results, in this round or the one before."""
-    return batch.cursor.chunk - 1 if batch.round == 1 else max(batch.chunks, batch.cursor.chunk - 1)
+def outcomes(batch: Batch) -> Mapping[RowOutcome, int]:
+    """How many rows have come to what: while the file is gone through again, as it was after the last time."""
+    return batch.before if batch.round > 1 and batch.state != "done" else batch.counts
 
 
-def ended(batch: Batch, now: datetime) -> Batch:
-    """The batch at the end of the file: done, or at the beginning of another round for what is pending."""
-    batch = replace(batch, changed=now, trouble="", tries=0)
-    if not batch.counts.get("pending"):
-        return replace(let_go(batch, now), state="done")
-    again = Cursor(offset=batch.header)
-    later = let_go(batch, now + NEXT_ROUND)
-    return replace(later, round=batch.round + 1, chunks=last_chunk(batch), cursor=again, counts={})
-
-
-def is_late(batch: Batch, now: datetime) -> bool:
-    """Whether what is pending will never be anything else."""
-    return now - batch.created > APPROVAL
+def rows_done(batch: Batch) -> int:
+    """How many rows have been decided, or are pending in the first round."""
+    return batch.cursor.row if batch.round == 1 else batch.rows - outcomes(batch).get("pending", 0)
 
 
 def share(batch: Batch) -> float:
@@ -223,23 +238,5 @@ def share(batch: Batch) -> float:
     if batch.state == "done":
         return 1.0
     if batch.rows:
-        return min(1.0, batch.cursor.row / batch.rows)
+        return min(1.0, rows_done(batch) / batch.rows)
     return min(1.0, batch.cursor.offset / batch.size) if batch.size else 0.0
-
-
-def rate(batch: Batch) -> float:
-    """Rows a minute since the batch last began to run; 0 while nothing is known."""
-    if batch.lap is None or batch.changed is None or batch.changed <= batch.lap.at or batch.round > 1:
-        return 0.0
-    return max(0, batch.cursor.row - batch.lap.row) / ((batch.changed - batch.lap.at).total_seconds() / 60)
-
-
-def expected_end(batch: Batch, now: datetime) -> datetime | None:
-    """When the batch will be done if it goes on as it has; None when nothing tells."""
-    if batch.state != "running" or batch.lap is None or batch.changed is None or batch.round > 1:
-        return None
-    done = share(batch)
-    progress = done - batch.lap.share
-    if progress <= 0:
-        return None
-    return max(now, batch.changed + (batch.changed - batch.lap.at) * ((1 - done) / progress))

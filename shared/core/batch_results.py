@@ -14,7 +14,7 @@ from shared.core.fleet import LedgerCertificate
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a row. `by_ca` when DigiCert ONE has refused us."""
+    """What became of a row. `by_ca` when it got to DigiCert ONE, and was refused there."""
 
     row: Row
     outcome: RowOutcome
@@ -51,13 +51,12 @@ def line(result: Result) -> Line:
     return Line(result.outcome, json.dumps(shown).encode() + b"\n")
 
 
-def ended(lines: bytes) -> Mapping[int, Line]:
-    """The rows that have ended, by their number: a later round leaves them as they are."""
+def by_row(lines: bytes) -> Mapping[int, Line]:
+    """The lines that were written down, by the number of their row."""
     found: dict[int, Line] = {}
     for text in lines.splitlines(keepends=True):
         shown = json.loads(text)
-        if shown["outcome"] != "pending":
-            found[shown["row"]] = Line(shown["outcome"], text)
+        found[shown["row"]] = Line(shown["outcome"], text)
     return found
 
 

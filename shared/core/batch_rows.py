@@ -15,6 +15,8 @@ from shared.core.errors import Malformed
 
 # A signing request of 16 KiB of DER is 22 KiB of base64; a row is that, and some columns of the factory's own.
 MAX_ROW: Final = 64 * 1024
+# The names of the columns are kept with the batch.
+MAX_HEADER: Final = 8 * 1024
 DEVICE_ID: Final = "device_id"
 CSR: Final = "csr"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -22,6 +24,8 @@ _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _BLANK: Final = re.compile(rb"\s*")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/=\s]*")
 _BROKEN_QUOTES: Final = "the row is not CSV (RFC 4180): look at its quotes"
+_BARE_RETURNS: Final = "the line holds carriage returns alone: end each line with LF or CR LF"
+_SHOWN: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,9 @@ def csv_columns(beginning: bytes) -> tuple[tuple[str, ...], int]:
     check_encoding(beginning)
     text = beginning.removeprefix(_BOM)
     line, newline, _ = text.partition(b"\n")
-    if not newline or len(line) > MAX_ROW:
+    if len(line) > MAX_HEADER:
+        raise Malformed(f"the first line, which names the columns, is over {MAX_HEADER} bytes")
+    if not newline:
         raise Malformed("the file must begin with a line of column names, and rows after it")
     names = tuple(name.strip().lower() for name in _fields(line))
     missing = [name for name in (DEVICE_ID, CSR) if names.count(name) != 1]
@@ -74,12 +80,10 @@ def read(data: bytes, columns: tuple[str, ...], *, before: int, most: int, final
         end = _end(data, position, quoted=bool(columns), final=final)
         if end is None:
             break
-        number, record = before + len(rows) + 1, data[position:end]
-        row = _csv_row(number, record, columns) if columns else _json_row(number, record)
-        if row is None:
+        if columns and _is_torn(data[position:end], columns):
             end = data.find(b"\n", position) + 1
-            row = Row(number, problem=_BROKEN_QUOTES)
-        rows.append(row)
+        number, record = before + len(rows) + 1, data[position:end]
+        rows.append(_csv_row(number, record, columns) if columns else _json_row(number, record))
         position = _past_blank(data, end)
     return Piece(tuple(rows), position)
 
@@ -103,6 +107,10 @@ def _end(data: bytes, start: int, *, quoted: bool, final: bool) -> int | None:
         if quotes % 2 == 0:
             break
         counted, newline = newline, data.find(b"\n", newline + 1)
+    if quoted and newline == -1 and final and len(data) - start <= MAX_ROW:
+        quotes += data.count(b'"', counted)
+        if quotes % 2 == 0:
+            return len(data)  # the last record, without a line break at its end
     if newline != -1 and newline - start <= MAX_ROW:
         return newline + 1
     if newline == -1 and not final and len(data) - start <= MAX_ROW:
@@ -112,19 +120,44 @@ def _end(data: bytes, start: int, *, quoted: bool, final: bool) -> int | None:
     return len(data) if final else None if len(data) - start <= MAX_ROW else len(data)
 
 
-def _csv_row(number: int, record: bytes, columns: tuple[str, ...]) -> Row | None:
-    """The row; None for several lines that are none, because two of them have a quote too many."""
-    is_long = b"\n" in record.rstrip()
+def _is_torn(record: bytes, columns: tuple[str, ...]) -> bool:
+    """Whether several lines are no record, but rows of their own, because two of them have a quote too many."""
+    first, *later = record.rstrip().split(b"\n")
+    if not later:
+        return False
+    try:
+        fields = _fields(record)
+    except Malformed:
+        return True
+    ours = [fields[columns.index(name)] for name in (DEVICE_ID, CSR)] if len(fields) == len(columns) else fields
+    if not all(_is_request(one.strip()) for one in ours if "\n" in one.strip()):
+        return True
+    # What is between quotes may be anything (RFC 4180 §2.6), but is hardly a row beside others.
+    return first.count(b",") + 1 >= len(columns) and any(_is_row(line, columns) for line in later)
+
+
+def _is_row(line: bytes, columns: tuple[str, ...]) -> bool:
+    """Whether a line is surely a row by itself. The base64 of each request begins so: a SEQUENCE of over 127 bytes."""
+    if line.count(b",") + 1 < len(columns) or b"MI" not in line:
+        return False
+    try:
+        fields = _fields(line)
+    except Malformed:
+        return False
+    if len(fields) != len(columns) or not fields[columns.index(DEVICE_ID)].strip():
+        return False
+    csr = fields[columns.index(CSR)].strip()
+    return csr.startswith("MI") and _BASE64.fullmatch(csr) is not None
+
+
+def _csv_row(number: int, record: bytes, columns: tuple[str, ...]) -> Row:
     try:
         fields = _fields(record)
     except Malformed as error:
-        return None if is_long else Row(number, problem=error.public)
-    ours = [fields[columns.index(name)] for name in (DEVICE_ID, CSR)] if len(fields) == len(columns) else fields
-    if is_long and not all(_is_request(one.strip()) for one in ours if "\n" in one.strip()):
-        return None
+        return Row(number, problem=error.public)
     if len(fields) != len(columns):
         return Row(number, problem=f"the row has {len(fields)} columns; the first line names {len(columns)}")
-    return _row(number, *ours)
+    return _row(number, *(fields[columns.index(name)] for name in (DEVICE_ID, CSR)))
 
 
 def _is_request(text: str) -> bool:
@@ -137,11 +170,13 @@ def _fields(record: bytes) -> list[str]:
     if len(record) > MAX_ROW:
         raise Malformed(f"the row is over {MAX_ROW} bytes")
     try:
-        parsed = list(csv.reader(io.StringIO(record.decode(), newline=""), strict=True))
+        parsed = [one for one in csv.reader(io.StringIO(record.decode(), newline=""), strict=True) if one]
     except UnicodeDecodeError as error:
         raise Malformed("the row is not in UTF-8") from error
     except csv.Error as error:
         raise Malformed(_BROKEN_QUOTES) from error
+    if len(parsed) > 1:
+        raise Malformed(_BARE_RETURNS)
     return parsed[0] if parsed else []
 
 
@@ -149,12 +184,12 @@ def _json_row(number: int, record: bytes) -> Row:
     if len(record) > MAX_ROW:
         return Row(number, problem=f"the row is over {MAX_ROW} bytes")
     try:
-        found = json.loads(record)
+        found = json.loads(record.decode())  # strictly: by itself `json` takes half characters and other encodings
     except (ValueError, RecursionError):
         return Row(number, problem="the row is no JSON object in UTF-8 on one line")
     match found:
         case {"problem": str(problem), "device_id": str(device_id), "csr": ""}:  # what a ZIP archive was found to hold
-            return Row(number, device_id, problem=problem)
+            return Row(number, _shown(device_id), problem=_shown(problem))
         case {"device_id": str(device_id), "csr": str(csr)}:
             return _row(number, device_id, csr)
         case _:
@@ -162,7 +197,17 @@ def _json_row(number: int, record: bytes) -> Row:
 
 
 def _row(number: int, device_id: str, csr: str) -> Row:
-    missing = [name for name, value in ((DEVICE_ID, device_id), (CSR, csr)) if not value.strip()]
+    given = {DEVICE_ID: device_id.strip(), CSR: csr.strip()}
+    missing = [name for name, value in given.items() if not value]
     if missing:
-        return Row(number, device_id.strip(), problem=f"the row has no {' and no '.join(missing)}")
-    return Row(number, device_id.strip(), csr.strip())
+        return Row(number, _shown(given[DEVICE_ID]), problem=f"the row has no {' and no '.join(missing)}")
+    foreign = [name for name, value in given.items() if not value.isascii()]
+    if foreign:
+        problem = f"the row has characters in {' and in '.join(foreign)} that are not ASCII"
+        return Row(number, _shown(given[DEVICE_ID]), problem=problem)
+    return Row(number, given[DEVICE_ID], given[CSR])
+
+
+def _shown(text: str) -> str:
+    """Of what somebody has written that which can be shown: half of a surrogate pair (JSON) is in no encoding."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text.strip()[:_SHOWN])

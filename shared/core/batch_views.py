@@ -36,7 +36,7 @@ def wanted(parameters: Mapping[str, str]) -> tuple[str, str]:
 
 def view(batch: Batch, now: datetime) -> dict[str, object]:
     """Progress as people ask for it: how many, how fast, until when."""
-    end = rules.expected_end(batch, now)
+    end = expected_end(batch, now)
     return {
         "id": batch.id,
         "label": batch.label,
@@ -49,14 +49,40 @@ def view(batch: Batch, now: datetime) -> dict[str, object]:
         "changed": batch.changed.isoformat() if batch.changed else None,
         "bytes": batch.size,
         "rows": batch.rows or (batch.cursor.row if batch.state == "done" else None),
-        "rows_done": batch.cursor.row,
+        "rows_done": rules.rows_done(batch),
         "share": round(rules.share(batch), 4),
-        "outcomes": {one.replace(" ", "_"): batch.counts.get(one, 0) for one in OUTCOMES},
-        "rows_per_minute": round(rules.rate(batch), 1),
+        "outcomes": {one.replace(" ", "_"): rules.outcomes(batch).get(one, 0) for one in OUTCOMES},
+        "rows_per_minute": round(rate(batch), 1),
         "expected_end": end.isoformat() if end else None,
         "round": batch.round,
-        "trouble": batch.trouble or None,
+        "trouble": batch.trouble or _waiting(batch) or None,
     }
+
+
+def _waiting(batch: Batch) -> str:
+    """What a batch waits for that has gone through its file."""
+    if batch.round == 1 or batch.state != "running" or batch.cursor.row or batch.due is None:
+        return ""
+    pending = rules.outcomes(batch).get("pending", 0)
+    return f"{pending} of {batch.rows} rows wait for DigiCert ONE; asked again at {batch.due.isoformat('T', 'minutes')}"
+
+
+def rate(batch: Batch) -> float:
+    """Rows a minute since the batch last began to run; 0 while nothing is known."""
+    if batch.lap is None or batch.changed is None or batch.changed <= batch.lap.at or batch.round > 1:
+        return 0.0
+    return max(0, batch.cursor.row - batch.lap.row) / ((batch.changed - batch.lap.at).total_seconds() / 60)
+
+
+def expected_end(batch: Batch, now: datetime) -> datetime | None:
+    """When the batch will be done if it goes on as it has; None when nothing tells."""
+    if batch.state != "running" or batch.lap is None or batch.changed is None or batch.round > 1:
+        return None
+    done = rules.share(batch)
+    progress = done - batch.lap.share
+    if progress <= 0:
+        return None
+    return max(now, batch.changed + (batch.changed - batch.lap.at) * ((1 - done) / progress))
 
 
 def zipped(lines: bytes, chain: Sequence[x509.Certificate]) -> bytes:

@@ -5,7 +5,9 @@ Nothing is unpacked by its name, and nothing is read further than a signing requ
 
 import base64
 import io
+import itertools
 import json
+import re
 import struct
 import zipfile
 import zlib
@@ -13,13 +15,20 @@ from collections.abc import Iterator
 from typing import IO, Final
 
 from shared.core.batch_rows import Row
-from shared.core.csr import MAX_BODY
+from shared.core.csr import MAX_DER
 from shared.core.errors import Malformed, TooLarge
 
 MAX_ENTRIES: Final = 250_000
+# The longest request in PEM or base64 is well below.
+MAX_FILE: Final = 2 * MAX_DER
 # The directory at the end is read whole, and each entry takes half a kilobyte of memory afterwards.
 MAX_DIRECTORY: Final = 24 * 1024 * 1024
 _TOO_MANY: Final = f"the ZIP archive holds over {MAX_ENTRIES} files: split it, or send CSV or JSON Lines"
+_MAX_STEM: Final = 64
+# How much is written in one go, and of how many files.
+_BLOCK: Final = 4 * 1024 * 1024
+_BLOCK_ROWS: Final = 1_000
+_TEXT: Final = re.compile(rb"[\t\n\r\x20-\x7e]*")
 _ENDINGS: Final = (".csr", ".pem", ".der", ".p10", ".req")
 # What archives of macOS and Windows hold beside the files themselves.
 _NOISE: Final = ("__MACOSX/", ".DS_Store", "Thumbs.db")
@@ -79,10 +88,24 @@ def rows(archive: zipfile.ZipFile) -> Iterator[Row]:
         device_id = _device_id(entry.filename)
         if device_id is None:
             shown = json.dumps(entry.filename[:80])
-            problem = f"the name {shown} must be DEVICE_ID and one of {' '.join(_ENDINGS)}, without folders"
+            problem = (
+                f"the name {shown} must be DEVICE_ID (at most {_MAX_STEM} characters) and one of "
+                f"{' '.join(_ENDINGS)}, without folders"
+            )
             yield Row(number, problem=problem)
         else:
             yield _row(number, device_id, archive, entry)
+
+
+def block(found: Iterator[Row]) -> list[bytes]:
+    """The lines of the next rows, as many as are written in one go; none at the end. Slow, as `rows` is."""
+    lines, size = list[bytes](), 0
+    for row in itertools.islice(found, _BLOCK_ROWS):
+        lines.append(line(row))
+        size += len(lines[-1])
+        if size >= _BLOCK:
+            break
+    return lines
 
 
 def line(row: Row) -> bytes:
@@ -93,7 +116,7 @@ def line(row: Row) -> bytes:
 
 def _device_id(name: str) -> str | None:
     stem, dot, ending = name.rpartition(".")
-    if "/" in name or "\\" in name or f"{dot}{ending.lower()}" not in _ENDINGS:
+    if "/" in name or "\\" in name or f"{dot}{ending.lower()}" not in _ENDINGS or len(stem) > _MAX_STEM:
         return None
     return stem
 
@@ -106,17 +129,14 @@ def _row(number: int, device_id: str, archive: zipfile.ZipFile, entry: zipfile.Z
     try:
         with archive.open(entry) as file:
             # The length that the archive states is not to be believed: a bomb states a small one.
-            content = file.read(MAX_BODY + 1)
+            content = file.read(MAX_FILE + 1)
     except _DAMAGE:
         return Row(number, device_id, problem="the file is damaged")
-    if len(content) > MAX_BODY:
-        return Row(number, device_id, problem=f"the file is over {MAX_BODY} bytes")
-    text = content.decode("ascii", errors="replace") if b"-----BEGIN" in content else _base64(content)
-    return Row(number, device_id, text.strip())
-
-
-def _base64(content: bytes) -> str:
-    """DER begins with a SEQUENCE (0x30) and a length in more than one byte; all else is taken for base64 already."""
+    if len(content) > MAX_FILE:
+        return Row(number, device_id, problem=f"the file is over {MAX_FILE} bytes")
+    # DER begins with a SEQUENCE (0x30) and a length in more than one byte; all else is taken for base64 already.
     if content[:1] == b"\x30" and content[1:2] > b"\x7f":
-        return base64.b64encode(content).decode()
-    return content.decode("ascii", errors="replace")
+        return Row(number, device_id, base64.b64encode(content).decode())
+    if not _TEXT.fullmatch(content):
+        return Row(number, device_id, problem="the file holds no signing request")
+    return Row(number, device_id, content.decode("ascii").strip())

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from shared.core import batch as rules
-from shared.core import batch_rows, ops
+from shared.core import batch_rounds, batch_rows, ops
 from shared.core.batch import Batch, Deed, State
 from shared.core.errors import Conflict, Malformed, NotFound, TooLarge, Unavailable
 from shared.core.ops import Command
@@ -24,6 +24,8 @@ from shared.flows.ports.operators import KeptWish, Wish, Wishes
 _ATTEMPTS: Final = 5
 # How many more blocks a file may have than if each were as large as it may be.
 _SPARE_BLOCKS: Final = 1_000
+# Of short chunks so many are read for one answer.
+_MOST_CHUNKS: Final = 200
 _DONE: Final = "done"
 
 
@@ -54,13 +56,15 @@ class Batching:
         digest = await self.aside(partial(rules.digest, content)) if content else ""
         wanted = replace(wanted, digest=digest, chunk_rows=self.chunk_rows)
         kept = await self.batches.load(wanted.id)
+        is_made = kept is None
         if kept is None:
             kept = await self.batches.create(await self._with_content(wanted, content) if content else wanted)
         if not rules.is_same(kept.batch, wanted):
             raise Conflict("this Idempotency-Key has been used for another batch: take a new one")
-        if kept.batch.state == "running":
-            await self.work.batch(kept.batch.id)
-        return kept.batch
+        batch = kept.batch
+        if batch.state == "running" and (is_made or rules.is_new(batch) or rules.is_forgotten(batch, self.clock())):
+            await self.work.batch(batch.id)  # in any other case there is a message for it
+        return batch
 
     async def _with_content(self, wanted: Batch, content: bytes) -> Batch:
         """The batch that begins at once. Its file is written first: one without a batch harms nobody."""
@@ -81,6 +85,8 @@ class Batching:
             raise Malformed(f"blocks are numbered from 1 to {most}")
         if number == 1:
             _beginning(batch, content)
+        there = await self.files.blocks(batch.input)
+        self._check_size(len(content) + sum(size for one, size in there.items() if one != number))
         await self.files.stage(batch.input, number, content)
 
     async def change(self, ident: str, deed: Deed, command: Command, size: int | None = None) -> Batch:
@@ -134,14 +140,19 @@ class Batching:
         Raises NotFound.
         """
         batch = (await self._load(ident)).batch
-        last = rules.last_chunk(batch)
-        parts, size = list[bytes](), 0
-        for chunk in range(after + 1, last + 1):
-            part = await whole(self.files, rules.result_name(ident, chunk))
-            parts.append(part)
-            size += len(part)
-            if size >= most_bytes and chunk < last:
+        last = batch_rounds.last_chunk(batch)
+        # What was decided of a chunk that its batch never came to the end of.
+        is_over, chunk, parts, size = batch.state in ("cancelled", "failed"), after, list[bytes](), 0
+        while chunk < last or is_over:
+            if size >= most_bytes or len(parts) >= _MOST_CHUNKS:
                 return b"".join(parts), chunk
+            try:
+                part = await whole(self.files, rules.result_name(ident, chunk + 1))
+            except NotFound:
+                if chunk < last:
+                    raise
+                break
+            parts, size, chunk = [*parts, part], size + len(part), chunk + 1
         return b"".join(parts), 0
 
     async def _joined(self, batch: Batch, stated: int | None) -> Batch:

@@ -1,21 +1,22 @@
 """One chunk of a batch: each row ends as issued, already issued, pending, or refused with a reason.
 
 A row that cannot be decided now, because something does not answer, holds up the chunk: it is done again as a whole.
+What was decided is given all the same, because an operator may end the batch before that.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from shared.core import batch as rules
-from shared.core import batch_results, csr
+from shared.core import csr
 from shared.core.batch import Batch
-from shared.core.batch_results import Line, Result
+from shared.core.batch_results import Result
+from shared.core.batch_rounds import APPROVAL, is_late
 from shared.core.batch_rows import Row
-from shared.core.errors import Again, DailyLimit, Misconfigured, Refusal, UpstreamRefused
+from shared.core.errors import Again, DailyLimit, Malformed, Misconfigured, Refusal, UpstreamRefused
 from shared.core.est import Operation
 from shared.core.fleet import BatchRow, LedgerCertificate
 from shared.core.identity import DeviceId, RegistrationKey, device_id, registration_key
@@ -25,8 +26,6 @@ from shared.core.profile import Profile, Profiles
 from shared.flows.issue import Asked, Issue
 from shared.flows.turns import LateError, Turns
 
-# When the CA refuses all of so many rows, it is not the rows: the batch waits for an operator.
-_ALL_REFUSED: Final = 5
 # After so many tries the rows that can be decided no longer wait for those that cannot.
 _PATIENCE: Final = 5
 # For how long rows of a chunk are begun. With many batches at once their turns lie far apart, and the function has an
@@ -42,6 +41,14 @@ class StoppedError(Exception):
         self.text = text
 
 
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What has become of rows. With a `failure` those are left out that must be done again."""
+
+    results: list[Result]
+    failure: Exception | None = None
+
+
 @dataclass(frozen=True)
 class Chunk:
     """`at_once` rows are asked for side by side."""
@@ -51,25 +58,20 @@ class Chunk:
     turns: Turns
     at_once: int
 
-    async def run(self, batch: Batch, rows: Sequence[Row], before: Mapping[int, Line]) -> list[Line]:
-        """The rows' results in their order; those that are in `before` stay as they are.
+    async def run(self, batch: Batch, rows: Sequence[Row]) -> Worked:
+        """What has become of the rows, in their order. Raises StoppedError.
 
-        Raises Unavailable and its kind when the chunk must be done again, Misconfigured, LateError, StoppedError. A row
-        that alone cannot be decided, time after time, is left for the next round: it is pending.
+        A row that alone cannot be decided, time after time, is left for the next round: it is pending.
         """
         profile = self.profiles.by_label.get(batch.label)
         if profile is None:
             raise StoppedError(f"there is no label {batch.label} any more")
-        results = await self._results(batch, profile, [row for row in rows if row.number not in before])
-        if len(results) >= _ALL_REFUSED and all(result.by_ca for result in results):
-            text = f"the CA refuses every row: {results[0].reason}; resume the batch when that is mended"
-            raise StoppedError(text)
-        if rules.is_late(batch, self.turns.clock()):
-            results = [_too_late(result) if result.outcome == "pending" else result for result in results]
-        lines = {**before, **{result.row.number: batch_results.line(result) for result in results}}
-        return [lines[row.number] for row in rows]
+        worked = await self._worked(batch, profile, rows)
+        if not is_late(batch, self.turns.clock()):
+            return worked
+        return replace(worked, results=[_too_late(one) if one.outcome == "pending" else one for one in worked.results])
 
-    async def _results(self, batch: Batch, profile: Profile, rows: Sequence[Row]) -> list[Result]:
+    async def _worked(self, batch: Batch, profile: Profile, rows: Sequence[Row]) -> Worked:
         """Rows of one device go one after the other: the first has the device's certificate, the next are told so."""
         free, end = asyncio.Semaphore(self.at_once), self.turns.clock() + BEGIN_WITHIN
         queues: dict[RegistrationKey, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -94,6 +96,7 @@ class Chunk:
         if row.problem:
             return Result(row, "refused", row.problem)
         place = BatchRow(batch.id, row.number)
+        is_ours = True  # what is malformed is found by us, until DigiCert ONE is asked
         try:
             operator = Operator(batch.caller, device_id(row.device_id))
             request = csr.parse(csr.decode_body(row.csr.encode()))
@@ -101,37 +104,34 @@ class Chunk:
             asked = Asked(device, operator, Operation.SIMPLEENROLL, request, source="batch", batch=place)
             if not await self.issue.is_answered(profile, asked):
                 await self.turns.wait()
+            is_ours = False
             outcome = await self.issue.issue(profile, asked)
         except DailyLimit as refusal:
             return Result(row, "refused", refusal.public)
         except (Again, Misconfigured):
             raise
         except Refusal as refusal:
-            return Result(row, "refused", refusal.public, by_ca=isinstance(refusal, UpstreamRefused))
+            by_ca = not is_ours and isinstance(refusal, UpstreamRefused | Malformed)
+            return Result(row, "refused", refusal.public, by_ca=by_ca)
         if not isinstance(outcome, LedgerCertificate):
             return Result(row, "pending", "DigiCert ONE has not decided yet")
         return Result(row, "issued" if outcome.batch == place else "already issued", certificate=outcome)
 
 
-async def _all(rows: Sequence[Row], work: Sequence[Coroutine[None, None, Result]], *, impatient: bool) -> list[Result]:
+async def _all(rows: Sequence[Row], work: Sequence[Coroutine[None, None, Result]], *, impatient: bool) -> Worked:
     """All of them to their end, whatever happens to some: what was ordered is to be written down."""
-    ended = await asyncio.gather(*work, return_exceptions=True)
-    results: list[Result] = []
-    failures: list[BaseException] = []
-    for row, one in zip(rows, ended, strict=True):
-        if isinstance(one, Result):
-            results.append(one)
-            continue
-        failures.append(one)
-        if isinstance(one, Again | Misconfigured):
-            results.append(Result(row, "pending", one.public))
-    hopeless = len(failures) == len(rows) or not impatient
-    for failure in failures:
-        if hopeless or not isinstance(failure, Again | Misconfigured):
+    ended = list(zip(rows, await asyncio.gather(*work, return_exceptions=True), strict=True))
+    decided = [one for _, one in ended if isinstance(one, Result)]
+    failures = [one for _, one in ended if isinstance(one, BaseException)]
+    grave = [one for one in failures if not isinstance(one, Again | Misconfigured)]
+    hopeless = [] if impatient and decided else failures
+    for failure in (*hopeless, *grave):
+        if not isinstance(failure, Exception):
             raise failure
-    return results
+        return Worked(decided, failure)
+    return Worked([one if isinstance(one, Result) else Result(row, "pending", str(one)) for row, one in ended])
 
 
 def _too_late(result: Result) -> Result:
-    text = f"not decided within {rules.APPROVAL.days} days: {result.reason}"
+    text = f"not decided within {APPROVAL.days} days: {result.reason}"
     return replace(result, outcome="refused", reason=text)

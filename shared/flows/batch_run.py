@@ -6,14 +6,13 @@ whoever is at a chunk holds it.
 """
 
 import contextlib
-import itertools
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from shared.core import batch as rules
-from shared.core import batch_results, batch_rows, batch_zip
+from shared.core import batch_results, batch_rounds, batch_rows, batch_streak, batch_zip
 from shared.core.batch import Batch, Cursor, Lap
 from shared.core.errors import Again, Malformed, Misconfigured, NotFound, Refusal, TooLarge
 from shared.flows.batch_chunk import Chunk, StoppedError
@@ -27,8 +26,10 @@ from shared.flows.turns import LateError
 WINDOW: Final = 8 * batch_rows.MAX_ROW
 # For how long one message leads from chunk to chunk: from the queue the next may take seconds to come.
 SPELL: Final = timedelta(seconds=60)
-# The part of a ZIP's rows that is written in one go.
-_UNPACKED: Final = 1_000
+# A message that comes so much too early has met a clock that is a little off. Any other that finds somebody at the
+# batch, or the batch at rest, is one too many: whoever held it last has sent the next.
+_EARLY: Final = 60
+_MISTAKE: Final = "a mistake of our own, see the log"
 _RETRY_SECONDS: Final = 60
 _LATE: Final = timedelta(seconds=5)
 _ATTEMPTS: Final = 5
@@ -46,17 +47,22 @@ class BatchRun:
     aside: Aside
     most_bytes: int
 
-    async def go_on(self, ident: str) -> Batch | None:
-        """Do the next parts of a batch that is running, and have a message sent for the rest. Raises Unavailable."""
+    async def go_on(self, ident: str, *, again: bool = False) -> Batch | None:
+        """Do the next parts of a batch that is running, and have a message sent for the rest. Raises Unavailable.
+
+        `again` when the message has come before: whoever had it then may have died and hold the batch still.
+        """
         until = self.clock() + SPELL
         while True:
-            batch = await self.advance(ident)
+            taken = await self._taken(ident)
+            batch = await self._worked(taken) if isinstance(taken, KeptBatch) else taken
             if batch is None or batch.state != "running":
                 return batch
             now = self.clock()
             wait = rules.wait(batch, now)
             if wait or now >= until:
-                await self.work.batch(ident, wait)
+                if again or isinstance(taken, KeptBatch) or wait <= _EARLY:
+                    await self.work.batch(ident, wait)
                 return batch
 
     async def wake(self) -> int:
@@ -70,19 +76,30 @@ class BatchRun:
 
     async def advance(self, ident: str) -> Batch | None:
         """Do the next part of a batch, if it is time for it and nobody else is at it. Raises Unavailable."""
+        taken = await self._taken(ident)
+        return await self._worked(taken) if isinstance(taken, KeptBatch) else taken
+
+    async def _taken(self, ident: str) -> KeptBatch | Batch | None:
+        """The batch that we hold now, or that is not to be held now as it is."""
         found = await self.batches.load(ident)
         if found is None or found.batch.state != "running" or rules.wait(found.batch, self.clock()):
             return found.batch if found else None
         try:
-            kept = await self.batches.save(found, rules.held(found.batch, self.clock()))
+            return await self.batches.save(found, rules.held(found.batch, self.clock()))
         except StaleVersionError:  # somebody was faster
             there = await self.batches.load(ident)
             return there.batch if there else None
+
+    async def _worked(self, kept: KeptBatch) -> Batch:
+        """The batch after the part that we hold it for."""
         try:
             return await self._written(kept, await self._part(kept.batch))
-        except Exception:  # whatever it is, it is told; the next message need not wait until our hold is over
+        except Exception as error:  # whatever it is, it is told; the next message need not wait until our hold is over
+            now = self.clock()
+            passing = isinstance(error, Refusal)
+            after = rules.let_go(kept.batch, now) if passing else rules.hindered(kept.batch, _MISTAKE, 60, now)
             with contextlib.suppress(StaleVersionError, Refusal):
-                await self.batches.save(kept, rules.let_go(kept.batch, self.clock()))
+                await self.batches.save(kept, after)
             raise
 
     async def _written(self, kept: KeptBatch, after: Batch) -> Batch:
@@ -105,13 +122,13 @@ class BatchRun:
             return await self._next(batch)
         except (Again, Misconfigured) as refusal:
             seconds = refusal.retry_after if isinstance(refusal, Again) else _RETRY_SECONDS
-            return rules.hindered(batch, _text(refusal), seconds, self.clock())
+            return rules.hindered(batch, refusal.public, seconds, self.clock(), refusal.cause)
         except LateError:  # other batches are at work too; what has been issued needs no turn any more
             return rules.let_go(batch, self.clock() + _LATE)
         except StoppedError as stopped:
             return rules.stopped(batch, "paused", stopped.text, self.clock())
         except NotFound as refusal:
-            return rules.stopped(batch, "failed", _text(refusal), self.clock())
+            return rules.stopped(batch, "failed", refusal.public, self.clock(), refusal.cause)
 
     async def _next(self, batch: Batch) -> Batch:
         if batch.format == "zip" and not batch.rows:
@@ -121,13 +138,28 @@ class BatchRun:
         final = len(data) < WINDOW
         piece = batch_rows.read(data, batch.columns, before=cursor.row, most=batch.chunk_rows, final=final)
         if not piece.consumed:
-            return rules.ended(batch, self.clock())
+            return batch_rounds.ended(batch, self.clock())
         name = rules.result_name(batch.id, cursor.chunk)
-        before = batch_results.ended(await whole(self.files, name)) if batch.round > 1 else {}
-        lines = await self.chunk.run(batch, piece.rows, before)
-        await self.files.write(name, b"".join(line.text for line in lines))
+        lines = dict(batch_results.by_row(await whole(self.files, name))) if batch.round > 1 else {}
+        ended = {number for number, line in lines.items() if line.outcome != "pending"}
+        worked = await self.chunk.run(batch, [row for row in piece.rows if row.number not in ended])
+        asked = [one.by_ca for one in worked.results if one.by_ca or one.outcome in ("issued", "pending")]
+        streak = batch_streak.after(batch, asked)
+        stops = worked.failure is None and batch_streak.is_too_long(batch, streak)
+        is_whole = worked.failure is None and not stops
+        # What DigiCert ONE has refused is asked for again, as is what could not be decided.
+        lines |= {one.row.number: batch_results.line(one) for one in worked.results if is_whole or not one.by_ca}
+        written = [lines[row.number] for row in piece.rows if row.number in lines]
+        if is_whole or (written and rules.is_held(batch, self.clock())):
+            await self.files.write(name, b"".join(line.text for line in written))
+        if worked.failure:
+            raise worked.failure
+        if streak and stops:
+            reason = next(one.reason for one in reversed(worked.results) if one.by_ca)
+            return batch_streak.stopped(batch, streak, reason, self.clock())
         to = Cursor(cursor.offset + piece.consumed, cursor.row + len(piece.rows), cursor.chunk + 1)
-        return rules.advanced(batch, to, batch_results.counts(lines), self.clock())
+        after = rules.advanced(batch, to, batch_results.counts(written), self.clock())
+        return batch_streak.noted(after, streak)
 
     async def _unpacked(self, batch: Batch) -> Batch:
         """The rows of a ZIP archive, as JSON Lines, in a blob of their own."""
@@ -137,13 +169,12 @@ class BatchRun:
             except (Malformed, TooLarge) as refusal:
                 return rules.stopped(batch, "failed", refusal.public, self.clock())
             found, count, blocks, size = batch_zip.rows(archive), 0, 0, 0
-            while part := await self.aside(lambda: list(itertools.islice(found, _UNPACKED))):
-                lines = b"".join(batch_zip.line(row) for row in part)
-                blocks, count, size = blocks + 1, count + len(part), size + len(lines)
+            while lines := await self.aside(partial(batch_zip.block, found)):
+                blocks, count, size = blocks + 1, count + len(lines), size + sum(map(len, lines))
                 if size > self.most_bytes:
                     text = f"what the ZIP archive holds is over {self.most_bytes} bytes: split it"
                     return rules.stopped(batch, "failed", text, self.clock())
-                await self.files.stage(batch.source, blocks, lines)
+                await self.files.stage(batch.source, blocks, b"".join(lines))
         if not count:
             return rules.stopped(batch, "failed", "the ZIP archive holds no files", self.clock())
         await self.files.commit(batch.source, blocks)
@@ -154,11 +185,8 @@ class BatchRun:
 async def whole(files: Files, name: str) -> bytes:
     """A blob of results, which is never long. Raises NotFound, Unavailable."""
     parts = list[bytes]()
-    while part := await files.read(name, sum(map(len, parts)), WINDOW):
+    while True:
+        part = await files.read(name, sum(map(len, parts)), WINDOW)
         parts.append(part)
-    return b"".join(parts)
-
-
-def _text(refusal: Refusal) -> str:
-    """For operators, who read the log too."""
-    return f"{refusal.public}: {refusal.cause}"[:300] if refusal.cause else refusal.public
+        if len(part) < WINDOW:
+            return b"".join(parts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.adapters.batch_table import TableBatches
-from shared.core.batch import Batch, Cursor, Lap
+from shared.core.batch import Batch, Cursor, Lap, Streak
 from shared.core.errors import Unavailable
 from shared.flows.ports.batches import Batches
 from shared.flows.ports.ledger import StaleVersionError
@@ -69,9 +69,14 @@ def full(batch: Batch) -> Batch:
         chunks=7,
         cursor=Cursor(1 << 33, 50_000, 12),
         counts={"issued": 3, "already issued": 2, "pending": 1, "refused": 0},
+        before={"issued": 2, "pending": 7},
+        waiting=NOW + timedelta(seconds=5),
+        streak=Streak(4, Cursor(1 << 32, 49_000, 11), {"issued": 2, "refused": 1}),
+        stops=1,
         begun=NOW + timedelta(seconds=1),
         changed=NOW + timedelta(seconds=2),
         trouble="no",
+        cause="ServiceRequestError('東京')",
         tries=4,
         lap=Lap(NOW, 7, 0.25),
         held_until=NOW + timedelta(seconds=3),

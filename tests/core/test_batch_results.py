@@ -6,7 +6,7 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from shared.core import batch_results, batch_views
+from shared.core import batch_results, batch_rounds, batch_views
 from shared.core.batch import Batch, Cursor, Lap
 from shared.core.batch_results import Result
 from shared.core.batch_rows import Row
@@ -35,9 +35,9 @@ def test_a_result_is_one_line_of_json_whatever_the_row_held() -> None:
     assert batch_results.counts(lines) == {"issued": 1, "already issued": 0, "pending": 1, "refused": 1}
 
 
-def test_a_later_round_finds_what_has_ended_as_it_was_written() -> None:
+def test_a_later_round_finds_each_row_as_it_was_written() -> None:
     lines = [batch_results.line(one) for one in (ISSUED, PENDING, REFUSED)]
-    assert batch_results.ended(b"".join(one.text for one in lines)) == {1: lines[0], 3: lines[2]}
+    assert batch_results.by_row(b"".join(one.text for one in lines)) == dict(enumerate(lines, 1))
 
 
 def test_the_archive_holds_each_certificate_under_a_name_that_every_system_takes() -> None:
@@ -72,3 +72,16 @@ def test_progress_says_how_many_how_fast_and_until_when() -> None:
     assert (done["rows"], done["share"], done["expected_end"], done["trouble"]) == (50, 1.0, None, "no")
     new = batch_views.view(BATCH, later)
     assert (new["begun"], new["changed"], new["trouble"], new["comment"]) == (None, None, None, "lot 7")
+
+
+def test_a_batch_that_waits_for_approvals_says_for_how_many_and_until_when() -> None:
+    worked = replace(BATCH, size=200, cursor=Cursor(200, 50, 2), counts={"issued": 47, "pending": 3})
+    waiting = batch_rounds.ended(worked, NOW)
+    shown = batch_views.view(waiting, NOW)
+    assert (shown["rows"], shown["rows_done"], shown["share"], shown["round"]) == (50, 47, 0.94, 2)
+    assert shown["outcomes"] == {"issued": 47, "already_issued": 0, "pending": 3, "refused": 0}
+    text = "3 of 50 rows wait for DigiCert ONE; asked again at 2026-03-02T10:00+00:00"
+    assert shown["trouble"] == text
+    assert batch_views.view(replace(waiting, trouble="no"), NOW)["trouble"] == "no"
+    assert batch_views.view(replace(waiting, state="paused"), NOW)["trouble"] is None
+    assert batch_views.view(replace(waiting, cursor=Cursor(100, 25, 2)), NOW)["trouble"] is None

@@ -1,5 +1,6 @@
 """A ZIP of signing requests: nothing in it is believed, and each file is a row with its answer."""
 
+import base64
 import io
 import struct
 import zipfile
@@ -9,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core import batch_rows, batch_zip
-from shared.core.batch_rows import Row
-from shared.core.csr import MAX_BODY
+from shared.core.batch_rows import MAX_ROW, Row
+from shared.core.batch_zip import MAX_FILE
+from shared.core.csr import MAX_DER
 from shared.core.errors import Malformed, TooLarge
 
 PEM = b"-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
@@ -53,13 +55,54 @@ def test_folders_and_what_desktops_add_are_no_rows() -> None:
 
 
 def test_a_bomb_is_read_no_further_than_a_request_can_be_long() -> None:
-    (row,) = rows(zipped(**{"dev-1.csr": b"\x00" * (200 * MAX_BODY)}))
-    assert row.problem == f"the file is over {MAX_BODY} bytes"
+    (row,) = rows(zipped(**{"dev-1.csr": b"\x00" * (200 * MAX_FILE)}))
+    assert row.problem == f"the file is over {MAX_FILE} bytes"
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\x00", b"\x1b", b"\x7f", b"\x0b", b"\xc3\xa9"])
+def test_a_bomb_of_what_is_no_text_costs_no_more_than_a_line_that_says_so(byte: bytes) -> None:
+    (row,) = rows(zipped(**{"dev-1.csr": byte * (MAX_FILE // len(byte))}))
+    assert row == Row(1, "dev-1", problem="the file holds no signing request")
+    (row,) = rows(zipped(**{"dev-1.csr": b"-----BEGIN" + byte}))
+    assert row.problem
+
+
+@pytest.mark.parametrize("name", ["\u00e9" * 30_000, "x" * 65])
+def test_a_name_that_is_longer_than_any_device_id_is_refused_and_not_repeated(name: str) -> None:
+    (row,) = rows(archive([(f"{name}.csr", PEM)]))
+    assert "at most 64 characters" in row.problem
+    assert len(batch_zip.line(row)) < 1_000
+
+
+@pytest.mark.parametrize(
+    "content", [b'"' * MAX_FILE, b"\\" * MAX_FILE, b"\n" * MAX_FILE, b"\x30\x82" * (MAX_FILE // 2)]
+)
+def test_no_line_is_longer_than_what_is_read_at_a_time(content: bytes) -> None:
+    (row,) = rows(archive([("\u00e9" * 64 + ".csr", content)]))
+    assert len(batch_zip.line(row)) < 2 * MAX_ROW
+
+
+def test_lines_come_in_blocks_of_bounded_size_and_none_is_lost() -> None:
+    small, large = [Row(one, f"dev-{one}", "AAA") for one in range(2_500)], Row(1, "dev-1", "A" * MAX_FILE)
+    found = iter(small)
+    blocks = list(iter(lambda: batch_zip.block(found), []))
+    assert [len(one) for one in blocks] == [1_000, 1_000, 500]
+    assert [line for one in blocks for line in one] == [batch_zip.line(row) for row in small]
+    found = iter([large] * 200)
+    blocks = list(iter(lambda: batch_zip.block(found), []))
+    assert sum(map(len, blocks)) == 200
+    assert max(sum(map(len, one)) for one in blocks) < 5_000_000
+
+
+def test_the_longest_request_fits() -> None:
+    held = base64.encodebytes(b"\x30\x82" + b"\x01" * (MAX_DER - 2)).replace(b"\n", b"\r\n")
+    (row,) = rows(zipped(**{"dev-1.csr": held}))
+    assert row.csr == held.decode().strip()
 
 
 def test_a_bomb_that_lies_about_its_length_is_refused_too() -> None:
-    content = bytearray(zipped(**{"dev-1.csr": b"A" * (50 * MAX_BODY)}))
-    stated = struct.pack("<I", 50 * MAX_BODY)
+    content = bytearray(zipped(**{"dev-1.csr": b"A" * (50 * MAX_FILE)}))
+    stated = struct.pack("<I", 50 * MAX_FILE)
     while (at := content.find(stated)) != -1:
         content[at : at + 4] = struct.pack("<I", 10)
     (row,) = rows(bytes(content))
@@ -136,7 +179,7 @@ def test_no_damage_ends_in_anything_but_a_refusal_or_rows(damage: dict[int, int]
         found = rows(bytes(content))
     except (Malformed, TooLarge):
         return
-    assert all(len(row.csr) <= 2 * MAX_BODY for row in found)
+    assert all(len(row.csr) <= 2 * MAX_FILE for row in found)
 
 
 def test_rows_come_in_the_order_of_the_files_themselves() -> None:

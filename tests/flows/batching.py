@@ -2,7 +2,10 @@
 
 import asyncio
 import base64
+import io
 import json
+import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 from shared.core import batch as rules
@@ -33,6 +36,18 @@ def lines(*made: Device) -> bytes:
     return b"".join(json.dumps({"device_id": one.name, "csr": csr_of(one)}).encode() + b"\n" for one in made)
 
 
+def archive(files: Mapping[str, bytes]) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in files.items():
+            made.writestr(name, content)
+    return held.getvalue()
+
+
+def zipped(*made: Device) -> bytes:
+    return archive({f"{one.name}.der": one.request().der for one in made})
+
+
 async def sent(world: Fakes, content: bytes, form: Format = "jsonl", key: str = "key-1") -> Batch:
     return await world.batching.create(wanted(world, form, key), content)
 
@@ -48,12 +63,14 @@ async def work(world: Fakes) -> None:
     while messages := world.work.take("batch"):
         for message in messages:
             await asyncio.sleep(message.delay)
+            again = False
             while True:
                 try:
-                    await world.batch_run.go_on(message.batch)
+                    await world.batch_run.go_on(message.batch, again=again)
                 except (Unavailable, Crash):
                     world.restart()
                     await asyncio.sleep(30)  # host.json: visibilityTimeout
+                    again = True
                     continue
                 break
 

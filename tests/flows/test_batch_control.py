@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.core.errors import Conflict, Unavailable, UpstreamRefused
+from shared.core.errors import Conflict, Unavailable
 from tests.fakes.world import Fakes
 from tests.flows.batching import BATCH, change, devices, lines, now, results, sent, work
 
@@ -130,32 +130,6 @@ async def test_a_pause_does_not_count_for_the_rate_and_the_end(world: Fakes) -> 
     batch = await now(world)
     assert batch.lap is not None
     assert batch.lap.at == begun
-
-
-async def test_a_ca_that_refuses_everything_stops_the_batch_and_an_operator_lets_it_go_on(world: Fakes) -> None:
-    text = "the CA does not accept our credentials"
-    world.calls.fail("upstream.issue", lambda: UpstreamRefused(text, nothing_issued=True), times=10)
-    await sent(world, lines(*devices(20)))
-    await work(world)
-    after = await now(world)
-    assert after.state == "paused"
-    assert f"the CA refuses every row: {text}" in after.trouble
-    await change(world, "resume")
-    await work(world)
-    assert {one["outcome"] for one in await results(world)} == {"issued"}
-
-
-async def test_a_batch_that_stopped_by_itself_while_it_was_cancelled_is_cancelled(world: Fakes) -> None:
-    world.calls.fail("upstream.issue", lambda: UpstreamRefused("no", nothing_issued=True), times=10)
-    await sent(world, lines(*devices(10)))
-
-    async def cancel() -> None:
-        del world.calls.meanwhile["ledger.release"]
-        await change(world, "cancel")
-
-    world.calls.meanwhile["ledger.release"] = cancel
-    await work(world)
-    assert (await now(world)).state == "cancelled"
 
 
 async def test_a_message_leads_from_chunk_to_chunk_for_a_while_and_sends_another_then(world: Fakes) -> None:

@@ -10,7 +10,7 @@ from shared.core import batch as rules
 from shared.core.errors import Unavailable
 from tests.fakes.calls import Crash, Moment
 from tests.fakes.world import Fakes, fakes
-from tests.flows.batching import BATCH, devices, lines, now, results, sent, work
+from tests.flows.batching import BATCH, devices, lines, now, results, sent, work, zipped
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +40,42 @@ async def test_a_crash_at_any_call_loses_no_row_and_issues_none_twice(moment: Mo
         assert [one["device_id"] for one in found] == [one.name for one in made], number
         assert {one["outcome"] for one in found} == {"issued"}, number
         assert len(world.ca.issued) == len({one["serial"] for one in found}) == 12, number
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("calls", [1, 2], ids=["told", "dead"])
+async def test_nor_does_it_of_an_archive_whose_rows_wait_for_approval(moment: Moment, calls: int) -> None:
+    """Two rounds: the rows are taken out of the archive, and one of them is pending when the first has ended."""
+    made = devices(4)
+    content = zipped(*made)
+
+    def waiting() -> Fakes:
+        world = fakes()
+        world.upstream.behaves += ["pending"]
+        world.upstream.approved = True
+        return world
+
+    calm = waiting()
+    await sent(calm, content, "zip")
+    await work(calm)
+    assert (await now(calm)).round == 2
+    for number in range(len(calm.calls.made)):
+        world = waiting()
+        world.calls.fail_at(number, Crash, moment=moment)
+        world.calls.faults[0].times = calls
+        while True:
+            try:
+                await sent(world, content, "zip")
+            except Crash:
+                world.restart()
+                continue
+            break
+        await work(world)
+        world.calls.faults.clear()
+        found = await results(world)
+        assert [one["device_id"] for one in found] == [one.name for one in made], number
+        assert {one["outcome"] for one in found} == {"issued"}, number
+        assert len(world.ca.issued) == len({one["serial"] for one in found}) == 4, number
 
 
 async def test_two_workers_on_one_batch_ask_for_nothing_twice(world: Fakes) -> None:

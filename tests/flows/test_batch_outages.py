@@ -36,8 +36,8 @@ async def test_an_outage_is_waited_for_and_no_row_is_lost(world: Fakes) -> None:
 @pytest.mark.parametrize(
     ("refusal", "text", "seconds"),
     [
-        (Unavailable("DigiCert ONE does not answer", retry_after=7), "DigiCert ONE does not answer", 7),
-        (Misconfigured("not set up", cause="no such secret"), "not set up: no such secret", 60),
+        (Unavailable("DigiCert ONE does not answer", retry_after=7, cause="503"), "DigiCert ONE does not answer", 7),
+        (Misconfigured("not set up", cause="503"), "not set up", 60),
     ],
 )
 async def test_while_it_waits_the_batch_says_for_what(
@@ -48,7 +48,7 @@ async def test_while_it_waits_the_batch_says_for_what(
     world.work.messages.clear()
     await world.batch_run.go_on(BATCH)
     after = await now(world)
-    assert (after.state, after.trouble, after.tries) == ("running", text, 1)
+    assert (after.state, after.trouble, after.cause, after.tries) == ("running", text, "503", 1)
     assert [message.delay for message in world.work.messages] == [seconds]
     await work(world)
     assert ((await now(world)).trouble, (await now(world)).tries) == ("", 0)
@@ -104,45 +104,6 @@ async def test_while_a_device_cannot_be_decided_its_second_row_waits_too(world: 
     assert [one["outcome"] for one in found] == ["issued", "refused", "issued"]
 
 
-async def test_what_must_be_approved_is_asked_for_again_until_it_is(world: Fakes) -> None:
-    world.upstream.behaves += ["pending"] * 3
-    await sent(world, lines(*devices(3)))
-    await world.batch_run.advance(BATCH)
-    assert (await now(world)).counts["pending"] == 3
-    world.upstream.approved = True
-    await work(world)
-    assert {one["outcome"] for one in await results(world)} == {"issued"}
-    assert len(world.ca.issued) == 3
-
-
-async def test_another_round_leaves_alone_what_has_ended(world: Fakes) -> None:
-    """And the results of the round before can be read meanwhile."""
-    world.upstream.behaves += ["refuse", "pending"]
-    await sent(world, lines(*devices(25)))
-    for _ in range(4):
-        await world.batch_run.advance(BATCH)
-    assert ((await now(world)).round, (await now(world)).cursor.row) == (2, 0)
-    before = await results(world)
-    assert [one["outcome"] for one in before] == ["refused", "pending", *["issued"] * 23]
-    orders, loads = world.upstream.orders, world.calls.count("ledger.load")
-    world.upstream.approved = True
-    await work(world)
-    assert await results(world) == [before[0], (await results(world))[1], *before[2:]]
-    assert (await now(world)).counts == {"issued": 24, "already issued": 0, "pending": 0, "refused": 1}
-    assert world.upstream.orders == orders
-    assert world.calls.count("ledger.load") - loads < 10
-
-
-async def test_what_is_never_approved_is_refused_after_a_month(world: Fakes) -> None:
-    world.upstream.behaves += ["pending"] * 2
-    began = world.clock()
-    found = await run(world, lines(*devices(3)))
-    assert [one["outcome"] for one in found] == ["refused", "refused", "issued"]
-    assert found[0]["reason"] == "not decided within 30 days: DigiCert ONE has not decided yet"
-    assert (await now(world)).state == "done"
-    assert timedelta(days=30) < world.clock() - began < timedelta(days=31)
-
-
 async def test_a_label_that_is_gone_stops_the_batch(world: Fakes) -> None:
     await sent(world, lines(*devices(2)))
     world.profiles = {"other": fakes().profile}
@@ -196,11 +157,30 @@ async def test_while_others_have_all_turns_a_batch_waits_and_comes_to_no_harm(wo
     assert world.upstream.orders == 3
 
 
-async def test_a_mistake_of_our_own_is_told_and_does_not_keep_the_batch(world: Fakes) -> None:
+async def test_a_mistake_of_our_own_is_told_and_waited_for_and_does_not_keep_the_batch(world: Fakes) -> None:
     await sent(world, lines(*devices(3)))
-    world.calls.fail("files.read", lambda: ZeroDivisionError("ours"))
-    with pytest.raises(ZeroDivisionError):
-        await world.batch_run.go_on(BATCH)
-    assert rules.wait(await now(world), world.clock()) == 0
-    await work(world)
-    assert (await now(world)).state == "done"
+    (message,) = world.work.take("batch")
+    world.calls.fail("files.read", lambda: ZeroDivisionError("ours"), times=2)
+    for seconds in (60, 120):
+        with pytest.raises(ZeroDivisionError):
+            await world.batch_run.go_on(message.batch)
+        after = await now(world)
+        assert (after.state, after.trouble) == ("running", "a mistake of our own, see the log")
+        assert rules.wait(after, world.clock()) == seconds
+        world.clock.forward(seconds=30)
+        await world.batch_run.go_on(message.batch, again=True)
+        (message,) = world.work.take("batch")
+        assert message.delay == seconds - 30
+        world.clock.forward(seconds=message.delay)
+    await world.batch_run.go_on(message.batch)
+    assert ((await now(world)).state, (await now(world)).trouble) == ("done", "")
+
+
+@pytest.mark.parametrize(
+    "row", [b'{"device_id": "dev-x", "csr": "\\ud800"}', b'{"device_id": "\\udfff", "csr": "AAA"}']
+)
+async def test_half_of_a_character_in_a_row_is_refused_and_does_not_keep_the_batch(world: Fakes, row: bytes) -> None:
+    first, second = devices(2)
+    found = await run(world, lines(first) + row + b"\n" + lines(second))
+    assert [one["outcome"] for one in found] == ["issued", "refused", "issued"]
+    assert "not ASCII" in found[1]["reason"]

@@ -49,8 +49,19 @@ async def test_what_is_too_large_is_refused_with_the_limit(world: Fakes) -> None
     for number in (0, 1_017):
         with pytest.raises(Malformed, match="numbered from 1 to 1016"):
             await world.batching.stage(BATCH, number, b"x")
-    for number in range(1, 18):
+    for number in range(1, 17):
         await world.batching.stage(BATCH, number, b"x" * 64 * 1024)
+    with pytest.raises(TooLarge, match="1048576 bytes"):
+        await world.batching.stage(BATCH, 17, b"x")
+    await world.batching.stage(BATCH, 16, b"x" * 64 * 1024)  # the same number again takes no more room
+
+    async def beside() -> None:
+        del world.calls.meanwhile["files.stage"]
+        await world.batching.stage(BATCH, 17, b"x" * (64 * 1024 - 1))
+
+    await world.batching.stage(BATCH, 16, b"x")
+    world.calls.meanwhile["files.stage"] = beside
+    await world.batching.stage(BATCH, 16, b"x" * 64 * 1024)
     with pytest.raises(TooLarge, match="1048576 bytes"):
         await change(world, "start")
     assert (await now(world)).state == "uploading"

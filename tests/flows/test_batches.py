@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-import zipfile
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,19 +13,12 @@ from shared.core.batch import Format
 from shared.core.errors import Conflict, Malformed, NotFound, TooLarge
 from shared.core.fleet import BatchRow
 from shared.core.ops import Command
+from shared.flows.batch_run import WINDOW, whole
 from tests.fakes.devices import Device
 from tests.fakes.world import Fakes, fakes
-from tests.flows.batching import BATCH, csr_of, devices, lines, now, results, run, sent, wanted, work
+from tests.flows.batching import BATCH, archive, csr_of, devices, lines, now, results, run, sent, wanted, work, zipped
 
 pytestmark = pytest.mark.anyio
-
-
-def zipped(**entries: bytes) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as file:
-        for name, content in entries.items():
-            file.writestr(f"{name}.der", content)
-    return held.getvalue()
 
 
 async def test_every_row_gets_its_certificate_in_the_order_of_the_file(world: Fakes) -> None:
@@ -49,8 +42,7 @@ async def test_a_csv_file_and_a_zip_archive_lead_to_the_same(world: Fakes) -> No
     held = io.StringIO()
     csv.writer(held).writerows([("csr", "line", "device_id"), *((csr_of(one), "7", one.name) for one in made)])
     assert {one["outcome"] for one in await run(world, held.getvalue().encode(), "csv")} == {"issued"}
-    archive = zipped(**{one.name: one.request().der for one in made})
-    again = await run(world, archive, "zip", "key-2")
+    again = await run(world, zipped(*made), "zip", "key-2")
     assert {one["outcome"] for one in again} == {"already issued"}
     batch = await world.batching.find(rules.batch_id("key-2"))
     assert (batch.rows, rules.share(batch)) == (12, 1.0)
@@ -156,7 +148,7 @@ async def test_a_file_that_is_not_what_it_says_is_refused_at_once(
     [
         (b"PK\x03\x04half of it", "its end is missing"),
         (b"PK\x05\x06" + b"\0" * 18, "holds no files"),
-        (zipped(**{f"dev-{number}": b"0" * 16_384 for number in range(70)}), "holds is over 1048576 bytes: split it"),
+        (archive({f"dev-{number}.pem": b"0" * 16_384 for number in range(70)}), "is over 1048576 bytes: split it"),
     ],
 )
 async def test_an_archive_that_cannot_be_read_fails_the_batch_with_the_reason(
@@ -228,6 +220,28 @@ async def test_results_come_in_parts(world: Fakes) -> None:
     assert [json.loads(line)["row"] for line in whole.splitlines()] == list(range(1, 36))
     assert parts == 4
     assert await world.batching.results(BATCH, 99, 1) == (b"", 0)
+
+
+async def test_of_short_chunks_no_more_are_read_for_one_answer_than_there_is_time_for(world: Fakes) -> None:
+    world.batching = replace(world.batching, chunk_rows=1)
+    await sent(world, lines(Device("dev-x")) + b"no json\n" * 402)
+    await work(world)
+    parts, after = [], 0
+    while True:
+        reads = world.calls.count("files.read")
+        part, after = await world.batching.results(BATCH, after, 10**9)
+        parts.append((len(part.splitlines()), world.calls.count("files.read") - reads))
+        if not after:
+            break
+    assert parts == [(200, 200), (200, 200), (3, 3)]
+
+
+@pytest.mark.parametrize("size", [0, 1, WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW])
+async def test_results_of_any_length_are_read_whole_and_in_no_more_reads_than_it_takes(world: Fakes, size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+    world.files.contents["x"] = content[:size]
+    assert await whole(world.files, "x") == content[:size]
+    assert world.calls.count("files.read") == size // WINDOW + 1
 
 
 async def test_the_batch_of_another_label_keeps_its_own_names(world: Fakes) -> None:

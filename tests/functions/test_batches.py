@@ -5,11 +5,13 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from functions import batches
+from shared.core import batch as rules
 from shared.core.errors import Unavailable
 from tests.fakes.clock import IdleLoop
 from tests.flows.batching import csr_of, devices, lines
@@ -157,6 +159,28 @@ def test_what_holds_a_batch_up_is_in_the_log_by_how_much_it_matters(
     assert (records.records[-1].levelname, last(records)["state"]) == ("ERROR", "failed")
     factory.run(go_on(Message('{"batch": "b-gone"}')))
     assert (records.records[-1].levelname, last(records)) == ("INFO", {"event": "batch", "batch": "b-gone"})
+
+
+def test_a_cause_is_in_the_log_and_not_in_the_answer(factory: Factory, records: pytest.LogCaptureFixture) -> None:
+    ident = read(factory.upload(lines(*devices(2))))["id"]
+    down = Unavailable("a service does not answer", retry_after=60, cause="10.0.0.1 refuses us")
+    factory.world.calls.fail("upstream.issue", lambda: down, times=2)
+    factory.run(handler(batches.blueprint, factory.application, "batch")(Message(json.dumps({"batch": ident}))))
+    assert (last(records)["reason"], last(records)["cause"]) == ("a service does not answer", "10.0.0.1 refuses us")
+    answer = factory.get(f"/api/batches/{ident}")
+    assert read(answer)["trouble"] == "a service does not answer"
+    assert b"10.0.0.1" not in answer.get_body()
+
+
+def test_a_message_that_the_queue_gives_again_waits_for_the_end_of_a_hold(factory: Factory) -> None:
+    go_on = handler(batches.blueprint, factory.application, "batch")
+    ident = read(factory.upload(lines(*devices(2))))["id"]
+    kept = factory.world.batches.rows[ident]
+    factory.world.batches.rows[ident] = replace(kept, batch=rules.held(kept.batch, kept.batch.created))
+    factory.world.work.messages.clear()
+    for count, sent in ((1, 0), (None, 0), (2, 1)):
+        factory.run(go_on(Message(json.dumps({"batch": ident}), count)))
+        assert len(factory.world.work.messages) == sent
 
 
 def test_the_timer_wakes_what_was_forgotten(factory: Factory, records: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 """`python -m tools.batch` where nobody answers as hoped: what it tells, and what it tries again."""
 
+import argparse
 import io
 import json
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shared.core.batch import batch_id
 from tools import batch
 from tools.api import Api, RefusedError, connect
 from tools.bar import Bar
@@ -17,7 +19,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def api(*answers: httpx.Response | Exception) -> tuple[Api, list[httpx.Request]]:
+def api(*answers: httpx.Response | BaseException) -> tuple[Api, list[httpx.Request]]:
     """A service that gives these answers, one after the other, and keeps what it was asked."""
     asked: list[httpx.Request] = []
     rest = iter(answers)
@@ -25,7 +27,7 @@ def api(*answers: httpx.Response | Exception) -> tuple[Api, list[httpx.Request]]
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request)
         following = next(rest)
-        if isinstance(following, Exception):
+        if isinstance(following, BaseException):
             raise following
         return following
 
@@ -139,3 +141,80 @@ def test_the_closing_table_tells_the_refused_rows_and_how_to_go_on(
     assert "… and 2 more in the file" in out
     results.write_text("")
     assert batch._closed({**state, "state": "done"}, results) == 0
+
+
+def command(folder: Path, *words: str) -> argparse.Namespace:
+    file = folder / "rows.csv"
+    file.write_text("device_id,csr\ndev-1,AAA\n")
+    return batch._parser().parse_args(
+        [str(file), "--host", "app.example", "--label", "devices", "--every", "0", *words]
+    )
+
+
+def shown(state: str, **more: object) -> httpx.Response:
+    numbers = {"share": 0.0, "rows_done": 0, "rows_per_minute": 0, "outcomes": {}, "expected_end": None}
+    found = {"id": "b-1", "state": state, "created": "c", "changed": None, "trouble": None, **numbers, **more}
+    return httpx.Response(200, json=found)
+
+
+def uploading() -> httpx.Response:
+    return shown("uploading", upload={"location": "/", "most_bytes": 9})
+
+
+@pytest.mark.parametrize(
+    ("words", "answers", "text"),
+    [
+        ([], [KeyboardInterrupt()], "start the same command again to send it"),
+        (
+            [],
+            [uploading(), httpx.Response(200, json={}), KeyboardInterrupt()],
+            "start the same command again to send it",
+        ),
+        (["--resume"], [shown("paused"), KeyboardInterrupt()], "start the same command again to resume it"),
+        (
+            [],
+            [shown("running"), KeyboardInterrupt()],
+            "the batch goes on without us; start the same command again to watch it",
+        ),
+    ],
+)
+def test_who_stops_the_command_is_told_what_comes_of_it(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    words: list[str],
+    answers: list[httpx.Response | BaseException],
+    text: str,
+) -> None:
+    service, _ = api(*answers)
+    assert batch._run(service, "text/csv", command(tmp_path, *words)) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == text
+
+
+@pytest.mark.parametrize("deed", batch.DEEDS)
+@pytest.mark.parametrize("answer", [problem(404, "there is no such batch"), uploading()], ids=["never", "half"])
+def test_a_file_that_was_never_sent_is_not_steered_and_no_batch_is_made_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: httpx.Response, deed: str
+) -> None:
+    service, asked = api(answer)
+    assert batch._run(service, "text/csv", command(tmp_path, f"--{deed}")) == 1
+    assert f"the file has not been sent yet: there is nothing to {deed}" in capsys.readouterr().err
+    assert [request.method for request in asked] == ["GET"]
+
+
+def test_where_a_batch_cannot_be_looked_for_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    service, _ = api(problem(503, "down"))
+    assert batch._run(service, "text/csv", command(tmp_path, "--pause")) == 1
+    assert "503: down" in capsys.readouterr().err
+
+
+def test_the_id_that_a_batch_is_looked_for_by_is_that_which_the_service_gives_it(tmp_path: Path) -> None:
+    service, asked = api(uploading(), KeyboardInterrupt())
+    batch._run(service, "text/csv", command(tmp_path))
+    key = asked[0].headers["Idempotency-Key"]
+    service, asked = api(shown("running"), shown("paused"))
+    assert batch._run(service, "text/csv", command(tmp_path, "--pause")) == 0
+    assert [(one.method, one.url.path) for one in asked] == [
+        ("GET", f"/api/batches/{batch_id(key)}"),
+        ("POST", "/api/batches/b-1/pause"),
+    ]
