@@ -129,8 +129,8 @@ class CountedWork:
 
     messages: int = 0
 
-    async def settle(self, device: DeviceId, label: str, delay: int = 0) -> None:
-        del device, label, delay
+    async def settle(self, device: DeviceId, label: str, delay: int = 0, tries: int = 0) -> None:
+        del device, label, delay, tries
         self.messages += 1
 
     async def nudge(self, due: Due, day: date, delay: int = 0) -> None:

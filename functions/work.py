@@ -25,7 +25,7 @@ def blueprint(application: Callable[[], Application]) -> func.Blueprint:
         app, wanted = application(), message.get_json()
         device, label = DeviceId(wanted["deviceId"]), wanted["label"]
         with telemetry.flow("settle", device):
-            trouble = await app.rotate.settle(device, label)
+            trouble = await app.rotate.settle(device, label, wanted.get("tries", 0))
             fields = {"reason": trouble.public, "cause": trouble.cause} if trouble else {}
             level = logging.WARNING if trouble else logging.INFO
             telemetry.event("settle", {"device_id": device, "label": label, **fields}, level)

@@ -85,6 +85,14 @@ var alerts = [
     query: loadTextContent('alerts/sagas-stuck.kql')
   }
   {
+    name: 'rotations-late'
+    title: 'Renewed certificates do not reach hubs or DPS'
+    severity: 2
+    window: 'PT4H'
+    every: 'PT30M'
+    query: loadTextContent('alerts/rotations-late.kql')
+  }
+  {
     name: 'queues-late'
     title: 'Work is waiting'
     severity: 2

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 type Call = Callable[[Any], Any]  # what is done with the SDK's client, in a thread
 
 _FAILS: Final = "a service that is needed fails"
+# What a hub may answer otherwise later: a timeout, somebody else's change (409001, 409002), too many requests.
+_PASSING: Final = (404, 408, 409, 429)
 _LONGEST_REASON: Final = 128  # statusReason
 _METHOD_SECONDS: Final = 5
+# For each hub, so that calls to one in trouble keep no thread from the others.
+_THREADS: Final = 8
 # How long the SDK waits for an answer, and how often it tries again: its own defaults are 100 s and 3 times.
 _TIMEOUT: Final = 10
 _RETRIES: Final = 1
@@ -37,9 +41,7 @@ class IotHubs:
 
     hosts: Mapping[str, str]
     credential: "Callable[[], TokenCredential]"
-    _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(max_workers=8, thread_name_prefix="iot-hub")
-    )
+    _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict, repr=False)
     _registries: dict[str, Any] = field(default_factory=dict, repr=False)
 
     async def identity(self, hub: str, device: DeviceId) -> HubIdentity | None:
@@ -123,7 +125,14 @@ class IotHubs:
         if host is None:
             raise Misconfigured("the hub is not one of ours", cause=f"IOT_HUBS does not name {hub}")
         with telemetry.outside("IoT Hub", host):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._blocking, host, call, gone)
+            threads = self._threads_of(host)
+            return await asyncio.get_running_loop().run_in_executor(threads, self._blocking, host, call, gone)
+
+    def _threads_of(self, host: str) -> ThreadPoolExecutor:
+        """Those of a hub, made at its first use. A hub that hangs holds a thread for _TIMEOUT at each try."""
+        if host not in self._threads:
+            self._threads[host] = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"iot-hub-{host}")
+        return self._threads[host]
 
     def _blocking(self, host: str, call: Call, gone: tuple[int, ...]) -> Any:  # noqa: ANN401 - the SDK ships no types
         from azure.core.exceptions import AzureError
@@ -167,5 +176,7 @@ def _translated(host: str, response: Any) -> Exception:  # noqa: ANN401 - reques
         return Unavailable(_FAILS, retry_after=600, cause=cause)
     if status in (401, 403):
         return Misconfigured("the service is not set up correctly", cause=cause)
+    if 400 <= status < 500 and status not in _PASSING:
+        return Misconfigured("a service that is needed refuses what it is asked", cause=cause)
     wait = response.headers.get("Retry-After", "")
     return Unavailable(_FAILS, retry_after=int(wait) if wait.isdecimal() else 15 if status == 429 else 5, cause=cause)

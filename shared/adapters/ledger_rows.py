@@ -133,6 +133,7 @@ def certificate_row(owner: DeviceId, kept: LedgerCertificate) -> Row:
         "DigicertId": kept.digicert_id,
         "Status": kept.status,
         "Batch": f"{kept.batch.batch}/{kept.batch.row}" if kept.batch else "",
+        "RevokedByCa": kept.revoked_by_ca,
     }
 
 
@@ -154,6 +155,7 @@ def certificate(row: Mapping[str, Any]) -> LedgerCertificate:
         digicert_id=row["DigicertId"],
         status=row["Status"],
         batch=_batch_row(row.get("Batch", "")),
+        revoked_by_ca=row.get("RevokedByCa", False),
     )
 
 

@@ -2,7 +2,7 @@
 
 | queue     | message                                                       | goes to                                 |
 |-----------|---------------------------------------------------------------|-----------------------------------------|
-| `settle`  | `{"deviceId": "dev-1", "label": "devices"}`                   | `Rotate.settle(device, label)`          |
+| `settle`  | `{"deviceId": "dev-1", "label": "devices", "tries": 0}`       | `Rotate.settle(device, label, tries)`   |
 | `nudge`   | `{"deviceId": "dev-1", "serial": "4a…", "day": "2026-03-02"}` | `Renew.nudge(Due(device, serial), day)` |
 | `saga`    | `{"deviceId": "dev-1"}`                                       | `Revoke.advance(device)`                |
 | `publish` | `{"deviceId": "dev-1"}`                                       | `Announce.flush(device)`                |
@@ -56,8 +56,8 @@ class StorageQueues:
     service: "QueueServiceClient"
     _queues: dict[str, "QueueClient"] = field(default_factory=dict, repr=False)
 
-    async def settle(self, device: DeviceId, label: str, delay: int = 0) -> None:
-        await self._send(SETTLE, {"deviceId": device, "label": label}, delay)
+    async def settle(self, device: DeviceId, label: str, delay: int = 0, tries: int = 0) -> None:
+        await self._send(SETTLE, {"deviceId": device, "label": label, "tries": tries}, delay)
 
     async def nudge(self, due: Due, day: date, delay: int = 0) -> None:
         await self._send(NUDGE, {"deviceId": due.device_id, "serial": due.serial, "day": day.isoformat()}, delay)
@@ -81,7 +81,7 @@ class StorageQueues:
             self._queues[queue] = self.service.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy())
         return self._queues[queue]
 
-    async def _send(self, queue: str, message: Mapping[str, str], delay: int) -> None:
+    async def _send(self, queue: str, message: Mapping[str, str | int], delay: int) -> None:
         """The queue is made when it is missing, as the bindings of the Functions host do it."""
         client = self._client(queue)
         try:
@@ -97,7 +97,7 @@ class StorageQueues:
             ) from error
 
 
-async def _put(client: "QueueClient", message: Mapping[str, str], delay: int) -> None:
+async def _put(client: "QueueClient", message: Mapping[str, str | int], delay: int) -> None:
     hidden = min(max(0, delay), _LONGEST_DELAY)
     content = {**message, "delay": hidden} if hidden else message
     await client.send_message(json.dumps(content), visibility_timeout=hidden, time_to_live=_FOR_EVER)

@@ -118,8 +118,8 @@ def adopted(
     after = replace(device or Device(named_device, profile.label, created=now), label=profile.label)
     made = kept.certificate
     if latest is None or latest.certificate.not_before < made.not_before:
-        if after.rotating_since is not None and not is_shown:
-            raise Conflict("a rotation of the device is under way; import the certificate again when it is over")
+        if device is not None and device.current not in ("", device.latest) and not is_shown:
+            raise Conflict("the device is changing over to another certificate; import this one again when it has")
         after = rotation.opened(known, replace(after, latest=made.serial), "", now)
     elif is_revoked:
         kept = replace(kept, status="revoked")

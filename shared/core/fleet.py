@@ -92,7 +92,10 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerCertificate:
-    """A certificate of the device. `digicert_id` is DigiCert ONE's own id of it, empty when EST did not tell."""
+    """A certificate of the device. `digicert_id` is DigiCert ONE's own id of it, empty when EST did not tell.
+
+    `revoked_by_ca`: as replaced, while the device still used it. It is `revoked` once the device has changed over.
+    """
 
     certificate: Certificate
     label: Label
@@ -100,6 +103,7 @@ class LedgerCertificate:
     digicert_id: str = ""
     status: Literal["issued", "superseded", "revoked"] = "issued"
     batch: BatchRow | None = None
+    revoked_by_ca: bool = False
 
 
 @dataclass(frozen=True, slots=True)

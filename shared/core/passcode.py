@@ -63,9 +63,13 @@ class OneTimePasscode:
         """A try counts as a wrong one until it has turned out to be right."""
         return replace(self, failures=self.failures + 1)
 
-    def known(self) -> "OneTimePasscode":
-        """The try was right: it does not count."""
+    def given_back(self) -> "OneTimePasscode":
+        """The try was not compared: it does not count."""
         return replace(self, failures=max(0, self.failures - 1))
+
+    def known(self) -> "OneTimePasscode":
+        """The try was right: none before it counts any more, nor those that were right and could not be given back."""
+        return replace(self, failures=0)
 
 
 def passcode(random: bytes) -> str:

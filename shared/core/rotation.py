@@ -15,15 +15,20 @@ and the newest one must stand there together. `Device` says how far it has come:
 """
 
 import dataclasses
+import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from shared.core.certificate import Certificate
 from shared.core.fleet import Block, Change, Device, LedgerCertificate, Snapshot
+from shared.core.identity import DeviceId
 from shared.core.lifecycle import event
 
 type Slot = Literal["primary", "secondary"]
+
+TROUBLE: Final = 60
+LONGEST_TROUBLE: Final = 1_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +154,13 @@ def slot_for(new: Certificate, slots: Slots, in_use: str) -> Slot | None:
 def change(known: Snapshot, before: Device, after: Device, now: datetime) -> Change:
     """What to write when the device went from `before` to `after`: the certificate that gave way is superseded.
 
-    One that a device goes back to stays superseded.
+    One that a device goes back to stays superseded. One that its CA has revoked meanwhile now counts as that.
     """
     left, came = known.certificate(before.current), known.certificate(after.current)
     if before.current in (after.current, after.latest) or left is None or came is None:
         return Change(after)
-    certificates = (dataclasses.replace(left, status="superseded"),) if left.status == "issued" else ()
+    gone = dataclasses.replace(left, status="revoked" if left.revoked_by_ca else "superseded")
+    certificates = (gone,) if left.status == "issued" or left.revoked_by_ca else ()
     settled = event(
         "settled",
         after.device_id,
@@ -167,6 +173,15 @@ def change(known: Snapshot, before: Device, after: Device, now: datetime) -> Cha
         hub=after.hub,
     )
     return Change(after, certificates, events=(settled,))
+
+
+def delay(device: DeviceId, tries: int, retry_after: int) -> int:
+    """The seconds until a hub or DPS in trouble is asked about this device again: a minute up to half an hour.
+
+    Up to a fifth more, by device: thousands of them may wait for the same hub.
+    """
+    seconds = max(retry_after, min(LONGEST_TROUBLE, TROUBLE << min(tries, 10)))
+    return seconds + seconds * (zlib.crc32(device.encode()) % 21) // 100
 
 
 def _latest(known: Snapshot, device: Device) -> LedgerCertificate | None:

@@ -91,7 +91,7 @@ class Adopt:
     async def _take(self, profile: Profile, found: Found, *, is_shown: bool = False) -> tuple[Adopted, Standing]:
         """With what the label's CRLs say of it. `is_shown`: the device has come with it, or its hub has it."""
         device, kept = adoption.read(found.leaf, profile, found.digicert_id, self.clock())
-        standing = await self._standing(profile, found.leaf, kept.certificate.serial)
+        standing = await self._standing(profile, found.leaf, kept.certificate.serial, is_shown=is_shown)
         is_revoked = found.is_revoked or standing != ""
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
@@ -108,13 +108,14 @@ class Adopt:
             return Adopted(device, kept.certificate.serial, outcome), standing
         raise Unavailable("the device's record is changing too fast; try again", retry_after=5)
 
-    async def _standing(self, profile: Profile, leaf: x509.Certificate, serial: str) -> Standing:
+    async def _standing(self, profile: Profile, leaf: x509.Certificate, serial: str, *, is_shown: bool) -> Standing:
         """What the label's CRLs say of the certificate; one that they have told of before, they tell nothing of again.
 
-        Raises Forbidden for a certificate of another CA.
+        Raises Forbidden for a certificate of another CA. What DPS, a hub or EST has shown is not there at will, and
+        nobody shows it a second time: for that the chain is fetched anew in any case.
         """
         try:
-            await self.chains.check_issuer(profile.label, leaf)
+            await self.chains.check_issuer(profile.label, leaf, new=is_shown)
         except UpstreamRefused as error:
             raise Forbidden("no CA of this label has signed the certificate", cause=error.cause) from error
         if not profile.crl_urls:

@@ -110,7 +110,7 @@ class Enroll:
             late.device_id = asked
             raise late from error
         except Refusal as refusal:
-            refusal.device_id = refusal.device_id or asked
+            refusal.device_id = asked or refusal.device_id
             raise
 
     async def authenticate(self, profile: Profile, presented: Presented, operation: Operation) -> Principal:

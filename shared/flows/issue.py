@@ -17,7 +17,7 @@ from shared.core.certificate import certificate, serial_hex
 from shared.core.csr import SigningRequest
 from shared.core.errors import IssuedWhileBlocked, OutcomeUnknown, Unavailable
 from shared.core.est import Operation
-from shared.core.fleet import BatchRow, LedgerCertificate, Snapshot, Source
+from shared.core.fleet import BatchRow, Block, LedgerCertificate, Snapshot, Source
 from shared.core.identity import DeviceId
 from shared.core.policy import authorize, check_once_in_batch, check_request, claim_key
 from shared.core.principal import IssuedDevice, OneTimePasscodeHolder, Principal
@@ -30,6 +30,8 @@ from shared.flows.rotate import Rotate
 
 # Shorter than the lease of a claim (once.py), so that none who comes after it finds somebody still at work.
 ISSUE_SECONDS: Final = 23.0
+# By then a look-up that was not broken off has left nothing to do.
+LEFT_OVER_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +109,18 @@ class Issue:
         """What the ledger knows of the device, once it knows the certificate that the device has come with.
 
         One that came by another way is adopted first: DigiCert ONE may have revoked it, which its CA would not tell.
+        Until the device has its first certificate of ours it is asked each time: the try before may have stopped
+        between taking it in and blocking the device. What is left over the queue makes up for.
         """
         ledger, principal = self.once.ledger, asked.principal
         known = await ledger.load(asked.device_id, key)
-        if not isinstance(principal, IssuedDevice) or known.certificate(_shown_serial(principal)) is not None:
+        if not isinstance(principal, IssuedDevice) or _is_vouched_for(known, principal):
             return known
         leaf = principal.certificate
         label = known.device.label if known.device and known.certificates else profile.label
         shown = Seen(label, asked.device_id, leaf.fingerprint(SHA256()).hex(), leaf.public_bytes(Encoding.DER))
+        if known.certificate(_shown_serial(principal)) is None:
+            await self.adopt.work.adopt(shown, LEFT_OVER_SECONDS)
         await self.adopt.look_up(shown)
         return await ledger.load(asked.device_id, key)
 
@@ -131,6 +137,14 @@ def _decision(profile: Profile, asked: Asked, once: Once) -> tuple[str, Callable
         return authorize(profile, asked.operation, asked.principal, asked.request, seen)
 
     return claim_key(profile, asked.request, _shown_serial(asked.principal)), admit
+
+
+def _is_vouched_for(known: Snapshot, principal: IssuedDevice) -> bool:
+    """Whether the certificate was issued here, or its device has had one since it was adopted, or is blocked."""
+    device, held = known.device, known.certificate(serial_hex(principal.certificate))
+    if device is None or held is None:
+        return False
+    return held.source != "adopted" or held.certificate.serial != device.latest or device.block is not Block.NONE
 
 
 def _shown_serial(principal: Principal) -> str:

@@ -75,8 +75,8 @@ class Provision:
     async def _registering(self, known: Snapshot, registration: Registration) -> str:
         """DPS is about to write the presented certificate into both slots of the hub: look at them afterwards.
 
-        Why the queue did not take that, or empty. No device is refused for it: the rotation has a message of its own,
-        and the hub's events and the records of DPS lead there too.
+        Why the queue did not take that, or empty. A device in a rotation is not refused for it: the rotation has a
+        message of its own, and the hub's events and the records of DPS lead there too. Raises Unavailable for others.
 
         That it was presented proves nothing yet. Azure's client keeps its old certificate when DPS does not let the new
         one in (aziot-identityd registers with it before it commits), and DPS may fail after this answer.
@@ -90,10 +90,10 @@ class Provision:
         try:
             async with asyncio.timeout(QUEUE_SECONDS):
                 await self.work.settle(device.device_id, device.label, REGISTERED_SECONDS)
-        except TimeoutError:
-            return "the queue settle is too slow"
-        except Unavailable as error:
-            return f"the queue settle: {error.public}"
+        except (TimeoutError, Unavailable) as error:
+            if device.current == device.latest:  # it goes back to an older one, which nothing else would notice
+                raise Unavailable("a queue that is needed does not answer; try again", retry_after=5) from error
+            return f"the queue settle: {error.public}" if isinstance(error, Unavailable) else "the queue settle is slow"
         return ""
 
     def _profile(self, device: Device | None, group: str) -> Profile:

@@ -27,6 +27,8 @@ from shared.flows.trust import Chains
 MOST_PAGES: Final = 50
 _AT_ONCE: Final = 16
 _MOST_FAILURES: Final = 48
+# Follows the offset of a page that had failures, where a watermark says from where to go on.
+_AGAIN: Final = " again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class Alert:
 
 
 type Results = list[Synced | Alert]
+
+# Stands for every label that was renamed or taken out of the profiles: its certificates are still in use.
+_FORMER: Final[Label] = ""
 
 
 @dataclass(frozen=True)
@@ -115,18 +120,24 @@ class RevocationSync:
     async def _list(self, labels: tuple[Label, ...], listed: RevokedList) -> Results:
         """The first page, where the newest are (as far as is known), then on from where the last run stopped.
 
-        So the whole list is gone through again and again: nothing says in which order DigiCert ONE keeps it.
+        So the whole list is gone through again and again: nothing says in which order DigiCert ONE keeps it. The next
+        run goes on from the first page that had failures, but once only: what is behind it is to be read, too.
         """
         name, source = f"revoked-{labels[0]}", _source(labels)
         holds = {label: await self._holds(label) for label in labels}
-        go_on = int(await self.watermarks.get(name) or 0)
-        blocked, offset, failures = 0, 0, list[Refusal]()
+        holds[_FORMER] = frozenset[str]().union(*holds.values())
+        kept = await self.watermarks.get(name) or "0"
+        go_on = int(kept.removesuffix(_AGAIN))
+        blocked, offset, failures, failed = 0, 0, list[Refusal](), list[int]()
         broken: Results = []
         try:
             for _ in range(MOST_PAGES):
                 page = await listed.page(offset)
                 looked = await self._look_up(page.serials, holds)
                 blocked, failures = blocked + looked.blocked, [*failures, *looked.failures]
+                # The first page is read in each run.
+                if looked.failures and offset and not (offset == go_on and kept.endswith(_AGAIN)):
+                    failed.append(offset)
                 ended = page.next >= page.total or page.next <= offset
                 offset = 0 if ended else max(page.next, go_on if offset == 0 else 0)
                 if ended:
@@ -134,7 +145,7 @@ class RevocationSync:
         except Refusal as refusal:  # the next run need not begin before this page
             broken = [Alert(source, _text(refusal))]
             offset = offset or go_on
-        await self.watermarks.put(name, str(offset))
+        await self.watermarks.put(name, f"{failed[0]}{_AGAIN}" if failed else str(offset))
         return [Synced(source, blocked, 0), *_failed(source, failures), *broken]
 
     async def _holds(self, label: Label) -> frozenset[str]:
@@ -148,7 +159,8 @@ class RevocationSync:
     async def _look_up(self, serials: Sequence[str], holds: Mapping[Label, Collection[str]]) -> Looked:
         """The list is of a whole account, so most of it may be of other fleets: the ledger knows whose label it is.
 
-        That decides whether a CRL tells of the certificate too. After many failures the rest is left for the next run.
+        That decides whether a CRL tells of the certificate too. What a label holds that is not configured any more is
+        judged like the list's own labels. After many failures the rest of the page is left for the next run.
         """
         of_label: dict[Label, list[str]] = {label: [] for label in holds}
         failures: list[Refusal] = []
@@ -156,24 +168,28 @@ class RevocationSync:
             for serial, label in zip(some, await asyncio.gather(*map(self._label, some)), strict=True):
                 if isinstance(label, Refusal):
                     failures.append(label)
-                elif serial not in holds.get(label, (serial,)):
+                elif label is not None and serial not in holds.get(label, (serial,)):
                     of_label[label].append(serial)
             if len(failures) >= _MOST_FAILURES:
                 break
         blocked = 0
         for label, ours in of_label.items():
-            looked = await self._devices.on_list(ours, crl_tells=bool(self.urls.get(label)))
+            crl_tells = any(self.urls.get(one) for one in (holds if label == _FORMER else (label,)))
+            looked = await self._devices.on_list(ours, crl_tells=crl_tells)
             blocked, failures = blocked + looked.blocked, [*failures, *looked.failures]
         return Looked(blocked=blocked, failures=tuple(failures))
 
-    async def _label(self, serial: str) -> Label | Refusal:
-        """That of the certificate, or empty for one that is not ours; a refusal when that could not be found out."""
+    async def _label(self, serial: str) -> Label | Refusal | None:
+        """That of the certificate, None for one that is not ours; a refusal when that could not be found out."""
         try:
             device = await self.index.by_serial(serial)
             held = (await self.ledger.load(device)).certificate(serial) if device is not None else None
         except Refusal as refusal:
             return refusal
-        return held.label if held else ""
+        if held is None:
+            return None
+        is_configured = held.label in self.urls or any(held.label in labels for labels in self.lists)
+        return held.label if is_configured else _FORMER
 
 
 def _source(labels: tuple[Label, ...]) -> str:

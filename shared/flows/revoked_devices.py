@@ -9,7 +9,7 @@ from typing import Final, Literal
 from shared.core.blocking import is_live
 from shared.core.crl import Revoked
 from shared.core.errors import Conflict, Refusal, Unavailable
-from shared.core.fleet import Block, Change, Device, Snapshot
+from shared.core.fleet import Block, Change, Snapshot
 from shared.core.identity import DeviceId
 from shared.core.revocation import Reason
 from shared.flows.ports.clock import Clock
@@ -81,25 +81,24 @@ class RevokedDevices:
             for word, outcome in zip(batch, outcomes, strict=True):
                 if isinstance(outcome, Refusal):
                     failures.append(outcome)
-                elif outcome is not None:
+                else:
                     done.add(word.serial)
                     blocked += outcome
             if len(failures) >= _MOST_FAILURES:
                 break
         return Looked(frozenset(done), blocked, tuple(failures))
 
-    async def _act(self, word: _Word) -> bool | Refusal | None:
-        """Whether a device is blocked for it now that was not before; a refusal when that could not be found out.
-
-        None when it is too early to say.
-        """
+    async def _act(self, word: _Word) -> bool | Refusal:
+        """Whether a device is blocked for it now that was not before; a refusal when that could not be found out."""
         try:
             device = await self.index.by_serial(word.serial)
             known = await self.ledger.load(device) if device is not None else Snapshot()
             if device is None or not self._concerns(known, word):
                 return False
             if word.of_newest and known.device is not None and word.serial != known.device.latest:
-                return await self._replaced(known.device, word)
+                if word.verb == "revoke":
+                    await self._replaced(device, word)
+                return False
             now = self.clock()
             saga = await self.revoke.begin(
                 device,
@@ -115,27 +114,21 @@ class RevokedDevices:
             return refusal
         return saga.begun >= now  # an older one is the same hold, which an operator has undone here
 
-    async def _replaced(self, device: Device, word: _Word) -> bool | None:
+    async def _replaced(self, device: DeviceId, word: _Word) -> None:
         """A certificate that has a successor is written down as revoked: nobody is let in with it any more.
 
         But not while the device changes over. Many CAs revoke what is renewed at once, and a device whose answer was
-        lost, or that is not yet let in with the new one, has nothing else.
+        lost, or that is not yet let in with the new one, has nothing else: it is revoked when it gives way.
         """
-        if word.verb == "hold":
-            return False
-        if word.serial == device.current:
-            return None
-        await self._note(device.device_id, word)
-        return False
-
-    async def _note(self, device: DeviceId, word: _Word) -> None:
         for _ in range(_ATTEMPTS):
             known = await self.ledger.load(device)
             held = known.certificate(word.serial)
             if known.device is None or held is None or held.status == "revoked":
                 return
+            in_use = known.device.current in ("", word.serial)
+            after = replace(held, status=held.status if in_use else "revoked", revoked_by_ca=True)
             try:
-                await self.ledger.commit(known, Change(known.device, (replace(held, status="revoked"),)))
+                await self.ledger.commit(known, Change(known.device, (after,)))
             except StaleVersionError:
                 continue
             return

@@ -27,10 +27,8 @@ from shared.flows.ports.work import Work
 # What a device waits for its hub and DPS at most; afterwards the settle queue finishes.
 PLACE_SECONDS = 6.0
 QUEUE_SECONDS = 4.0
-# A hub or DPS in trouble is left alone for at least that long.
-TROUBLE_SECONDS = 60
 # Until what a device has proven is written down.
-PROVEN_SECONDS = 2
+PROVEN_SECONDS = 3
 _ATTEMPTS = 5
 
 
@@ -57,7 +55,9 @@ class Rotate:
         try:
             async with asyncio.timeout(PLACE_SECONDS):
                 known = await self.ledger.load(device)
-                left = self._left(await self._advance(known, profile, shown), profile)
+                # A hub that hangs leaves DPS its time: the device can go there with its new certificate.
+                seconds = PLACE_SECONDS / 2 if isinstance(profile.dps, IndividualEnrollment) else None
+                left = self._left(await self._advance(known, profile, shown, seconds), profile)
         except (TimeoutError, Unavailable):
             left = 0
         if left is None:
@@ -81,26 +81,30 @@ class Rotate:
             # First: once it is written down, the same event again would find nothing to do.
             await self.work.settle(device, before.label, PROVEN_SECONDS)
             try:
-                await self._commit(known, rotation.proven(before))
+                async with asyncio.timeout(PROVEN_SECONDS - 0.5):  # or the message would come too early
+                    await self._commit(known, rotation.proven(before))
             except StaleVersionError:
                 continue
+            except TimeoutError as error:
+                raise Unavailable("the ledger is too slow", retry_after=5) from error
             return
         raise _changing()
 
-    async def settle(self, device: DeviceId, label: Label) -> Again | None:
+    async def settle(self, device: DeviceId, label: Label, tries: int = 0) -> Again | None:
         """What the settle queue asks for: do what is left over, and come back when the grace is over.
 
-        What keeps it from being done is returned: the queue asks again, for as long as it takes. A message that failed
-        a few times would be poison, and nothing else looks for this rotation. Raises Unavailable when the queue fails.
+        What keeps it from being done is returned: the queue asks again, ever less often, for as long as it takes. A
+        message that failed a few times would be poison, and nothing else looks for this rotation. `tries` is how often
+        it has failed. Raises Unavailable when the queue fails.
         """
-        trouble: Again | None = None
         try:
             left = await self.check(device, label)
         except Again as refusal:
-            trouble, left = refusal, max(TROUBLE_SECONDS, refusal.retry_after)
+            await self.work.settle(device, label, rotation.delay(device, tries, refusal.retry_after), tries + 1)
+            return refusal
         if left is not None:
             await self.work.settle(device, label, left)
-        return trouble
+        return None
 
     async def check(self, device: DeviceId, label: Label) -> int | None:
         """Bring hub, enrollment and twin to where they have to be. Returns the seconds until there is more to do.
@@ -112,19 +116,30 @@ class Rotate:
         if known.device is None or profile is None:
             return None  # the device is gone, or its label: there is nothing left to do
         known = await self._advance(known, profile, None)
+        if known.device is None or known.device.block is Block.REVOKED:
+            return None
         await self._tag(known)
         return self._left(known, profile)
 
-    async def _advance(self, known: Snapshot, profile: Profile, presented: Certificate | None) -> Snapshot:
-        """Ledger, hub and enrollment, in this order. Returns what the ledger knows afterwards."""
+    async def _advance(
+        self, known: Snapshot, profile: Profile, presented: Certificate | None, hub_seconds: float | None = None
+    ) -> Snapshot:
+        """Ledger, hub and enrollment, in this order; this one also when the hub fails, or takes longer than it may.
+
+        Returns what the ledger knows afterwards.
+        """
         if known.device is None or known.device.block is Block.REVOKED:
             return known
         device = known.device.device_id
         try:
-            known = await self._rotate(known, device, profile)
-        except Again:  # DPS may answer, and the device can go there with its new certificate
+            async with asyncio.timeout(hub_seconds):
+                known = await self._rotate(known, device, profile)
+        except Again:
             await self._enrolled(device, profile, presented)
             raise
+        except TimeoutError as error:
+            await self._enrolled(device, profile, presented)
+            raise Unavailable("the hub is too slow", retry_after=5) from error
         await self._enrolled(device, profile, presented)
         return known
 

@@ -25,14 +25,16 @@ FETCH_SECONDS = 15.0
 
 @dataclass(slots=True)
 class Copy:
-    """A checked chain, and its issuing CAs as a trust store for renewals. `strange_at`: the last time that a stranger's
-    certificate was a reason to look whether it is out of date.
+    """A checked chain, and its issuing CAs as a trust store for renewals.
+
+    `looked_at`: when it was fetched, or an unknown issuer was last a reason to fetch it anew, which then `failed`.
     """
 
     certificates: tuple[x509.Certificate, ...]
     issuing: Trust
     refresh_at: datetime
-    strange_at: datetime
+    looked_at: datetime
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,16 @@ class Chains:
             raise UpstreamRefused("the CA answered with a certificate of another issuer", cause=issuer_text(leaf))
 
     async def _newer(self, label: Label) -> Copy:
-        """A copy that is no older than RETRY, as far as its source answers."""
+        """A copy that is no older than RETRY. Raises what `fetch` raises, and Unavailable for a while after that."""
         copy = await self._copy(label)
-        if self.clock() < copy.strange_at + RETRY:
-            return copy
-        copy.strange_at = self.clock()
-        return await self._fetched(label)
+        if label in self.fetches:
+            return await self._fetched(label)
+        if self.clock() >= copy.looked_at + RETRY:
+            copy.looked_at, copy.failed = self.clock(), True  # until another copy takes its place
+            return await self._fetched(label)
+        if copy.failed:
+            raise Unavailable("the CA's chain cannot be fetched", retry_after=int(RETRY.total_seconds()))
+        return copy
 
     async def _copy(self, label: Label) -> Copy:
         copy = self.copies.get(label)

@@ -160,7 +160,7 @@ def joined(settings: Settings, known: Profiles, outside: Outside) -> Application
     survey = Survey(ledger, fleet, hints, now)
     provision = Provision(known, settings.hub_hosts, ledger, hubs, enrollments, rotate, revoke, work, now)
     announce = Announce(ledger, outside.topic)
-    passcodes = Passcodes(known, ledger, secrets.token_bytes, asyncio.to_thread, now)
+    passcodes = Passcodes(known, ledger, secrets.token_bytes, asyncio.to_thread, now, asyncio.sleep)
     adopt = Adopt(
         profiles=known,
         chains=chains,

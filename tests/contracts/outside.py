@@ -107,7 +107,7 @@ async def adapters(sandbox: Running) -> AsyncIterator[Outside]:
             return str((await credential.get_token(SCOPE)).token)
 
         hubs = IotHubs(settings.hub_hosts, BlockingCredential)
-        stack.callback(hubs._threads.shutdown)
+        stack.callback(_end, hubs)
         yield Outside(
             sandbox,
             known,
@@ -130,3 +130,8 @@ async def _close(connections: Connections) -> None:
     for session in connections.sessions.values():
         if session._certified is not None:
             await session._certified[1].aclose()
+
+
+def _end(hubs: IotHubs) -> None:
+    for threads in hubs._threads.values():
+        threads.shutdown()

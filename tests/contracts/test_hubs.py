@@ -201,3 +201,14 @@ async def test_a_hub_that_refuses_us_is_a_matter_for_the_operator(subject: Subje
     subject.answers(401)
     with pytest.raises(Misconfigured):
         await subject.port.identity("hub-a", device)
+
+
+@pytest.mark.parametrize("status", [400, 413])
+async def test_what_a_hub_would_refuse_again_is_a_matter_for_the_operator(
+    subject: Subject, device: DeviceId, status: int
+) -> None:
+    if subject.real is None:
+        pytest.skip("the fake knows no statuses")
+    subject.answers(status)
+    with pytest.raises(Misconfigured, match="refuses what it is asked"):
+        await subject.port.identity("hub-a", device)

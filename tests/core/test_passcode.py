@@ -50,8 +50,13 @@ def test_it_is_open_until_its_end_or_too_many_guesses() -> None:
     assert one.known().closed(NOW) == ""
 
 
-def test_a_try_that_was_right_does_not_count() -> None:
-    assert kept().tried().known() == kept()
+def test_a_try_that_was_not_compared_does_not_count() -> None:
+    assert kept().tried().tried().given_back() == kept().tried()
+    assert kept().given_back() == kept()
+
+
+def test_after_a_try_that_was_right_none_before_it_counts() -> None:
+    assert kept().tried().tried().known() == kept()
     assert kept().known() == kept()
 
 

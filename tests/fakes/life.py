@@ -134,7 +134,7 @@ class Post:
     async def _hand_out(self, message: Message) -> None:
         match message.queue:
             case "settle":
-                await self.app.rotate.settle(message.device, message.label)
+                await self.app.rotate.settle(message.device, message.label, message.tries)
             case "saga":
                 await self.app.revoke.advance(message.device)
             case "publish":

@@ -26,6 +26,7 @@ class Message:
     delay: int = 0
     batch: str = ""
     seen: Seen | None = None
+    tries: int = 0
 
 
 @dataclass
@@ -35,8 +36,8 @@ class FakeWork:
     calls: Calls = field(default_factory=Calls)
     messages: list[Message] = field(default_factory=list)
 
-    async def settle(self, device: DeviceId, label: str, delay: int = 0) -> None:
-        await self._send(Message("settle", device, label, delay=_cut(delay)))
+    async def settle(self, device: DeviceId, label: str, delay: int = 0, tries: int = 0) -> None:
+        await self._send(Message("settle", device, label, delay=_cut(delay), tries=tries))
 
     async def nudge(self, due: Due, day: date, delay: int = 0) -> None:
         await self._send(Message("nudge", due.device_id, serial=due.serial, day=day, delay=_cut(delay)))

@@ -124,7 +124,7 @@ class Fakes:
             clock=self.clock,
         )
         self.issue = Issue(self.upstreams, once, self.rotate, self.adopt)
-        self.passcodes = Passcodes(known, ledger, self.random, at_once, self.clock, cost=1)
+        self.passcodes = Passcodes(known, ledger, self.random, at_once, self.clock, asyncio.sleep, cost=1)
         self.enroll = Enroll(known, self.secrets, self.chains, self.issue, self.passcodes, self.clock)
         self.batching = Batching(
             batches=self.batches,

@@ -196,7 +196,7 @@ class Life:
             if self.asked is not None and now + step > self.asked + GRACE - timedelta(hours=2):
                 await self.post.deliver()
                 await self.change_over()
-                self.asked = None
+                self.asked = None if self.block is Block.NONE else self.asked
         if self.asked is not None and self.block is not Block.NONE:
             self.asked = now + step
         self.world.clock.forward(seconds=step.total_seconds())

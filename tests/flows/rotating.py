@@ -44,9 +44,9 @@ class Live:
         self.world.clock.forward(seconds=seconds)
         for message in self.world.work.take("settle"):
             if message.delay <= seconds:
-                await self.world.rotate.settle(message.device, message.label)
+                await self.world.rotate.settle(message.device, message.label, message.tries)
             else:
-                await self.world.work.settle(message.device, message.label, message.delay - int(seconds))
+                await self.world.work.settle(message.device, message.label, message.delay - int(seconds), message.tries)
 
     def let_in(self, *certificates: LedgerCertificate) -> bool:
         return all(self.world.hubs.lets_in(self.hub, self.device.id, one.certificate) for one in certificates)

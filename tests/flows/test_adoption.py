@@ -231,13 +231,32 @@ async def test_an_import_throws_out_none_that_a_device_is_changing_over_to(world
     _, leaf = foreign(world)
     rows = births.imported(leaf.public_bytes(Encoding.PEM), is_pem=True)
     (taken,) = await world.adopt.take_all(world.profile, rows)
-    assert (taken.outcome, "import the certificate again" in taken.reason) == ("refused", True)
+    assert (taken.outcome, "import this one again" in taken.reason) == ("refused", True)
     await world.rotate.settle(ME, "devices")
     assert set(world.hubs.identities[HUB, ME].thumbprints) == set(thumbprints)
     world.clock.forward(days=2)
     await world.rotate.settle(ME, "devices")
     (taken,) = await world.adopt.take_all(world.profile, rows)
     assert taken.outcome == "adopted"
+
+
+async def test_an_import_throws_out_none_that_stands_beside_the_one_in_use(world: Fakes) -> None:
+    """It was issued to who came otherwise, by the factory certificate here, and no time of a rotation runs."""
+    first = (await world.birth(world.device())).issued.certificate
+    world.hubs.put(HUB, ME, first.thumbprint)
+    await world.provision.device_created(HUB, ME)
+    beside = (await world.birth(world.device().with_new_key())).issued.certificate
+    row = world.ledger.read(ME).device
+    assert row is not None
+    assert (row.current, row.latest, row.rotating_since) == (first.serial, beside.serial, None)
+    world.clock.forward(seconds=7200)
+    _, leaf = foreign(world)
+    with pytest.raises(Conflict, match="is changing over"):
+        await world.adopt.take(world.profile, leaf)
+    assert world.hubs.lets_in(HUB, ME, beside)
+    world.hubs.put(HUB, ME, beside.thumbprint, beside.thumbprint)
+    await world.rotate.check(ME, PROFILE.label)
+    assert (await world.adopt.take(world.profile, leaf)).outcome == "adopted"
 
 
 async def test_what_its_hub_has_shown_is_taken_in_while_a_device_changes_over(world: Fakes) -> None:

@@ -3,11 +3,14 @@
 import asyncio
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from shared.core.adoption import Seen
 from shared.core.errors import Forbidden, OutcomeUnknown, Refusal, Unavailable, UpstreamRefused
 from shared.core.est import Operation
 from shared.core.table_rows import TableRow
+from shared.flows.adopt import Adopted
 from tests.fakes.devices import Device
 from tests.fakes.digicert import FakeCa
 from tests.fakes.world import Fakes
@@ -93,6 +96,54 @@ async def test_where_another_instance_has_issued_under_a_new_ca_its_device_is_le
     device = world.device()
     born = await world.birth(device)
     await elsewhere.birth(device.with_new_key().with_issued(born.issued))
+
+
+async def test_devices_that_come_together_after_a_roll_wait_for_one_fetch(world: Fakes) -> None:
+    elsewhere = Fakes(world.profiles, world.clock)
+    elsewhere.ca, elsewhere.ledger = world.ca, world.ledger
+    elsewhere.sources["devices"] = world.source
+    elsewhere.inventories, elsewhere.upstreams = world.inventories, world.upstreams
+    elsewhere.restart()
+    await elsewhere.enroll.ca_certificates("")
+    world.clock.forward(seconds=60)
+    world.ca.roll()
+    born = [(await world.birth(world.device(f"dev-{number}"))).issued for number in range(3)]
+    world.source.seconds = 5
+    fetched = world.calls.count("chain.fetch")
+    devices = [world.device(f"dev-{number}").with_issued(one) for number, one in enumerate(born)]
+    await asyncio.gather(*(elsewhere.birth(one.with_new_key()) for one in devices))
+    assert world.calls.count("chain.fetch") == fetched + 1
+
+
+async def test_what_is_shown_is_none_of_ours_only_when_the_chain_says_so(world: Fakes) -> None:
+    """Nobody shows it a second time."""
+    await world.enroll.ca_certificates("")
+    world.ca.roll()
+    seen = []
+    for number in range(3):
+        leaf = world.ca.issue(Device(f"dev-{number}").request())
+        der = leaf.public_bytes(Encoding.DER)
+        seen.append(Seen("devices", f"dev-{number}", leaf.fingerprint(SHA256()).hex(), der))
+    world.calls.fail("chain.fetch", silent, times=2)
+    for one in seen[:2]:
+        with pytest.raises(Unavailable):
+            await world.adopt.look_up(one)
+    assert [type(await world.adopt.look_up(one)) for one in seen] == [Adopted] * 3
+
+
+async def test_while_the_chain_cannot_be_had_an_import_is_not_told_that_its_rows_are_of_another_ca(
+    world: Fakes,
+) -> None:
+    await world.enroll.ca_certificates("")
+    world.clock.forward(seconds=60)
+    world.ca.roll()
+    rows = [TableRow(number, {"certificate": pem(world.ca, f"dev-{number}")}) for number in range(1, 4)]
+    world.calls.fail("chain.fetch", silent)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await world.adopt.take_all(world.profile, rows)
+    world.clock.forward(seconds=60)
+    assert {one.outcome for one in await world.adopt.take_all(world.profile, rows)} == {"adopted"}
 
 
 async def test_strangers_cannot_have_the_chain_fetched_at_will(world: Fakes) -> None:

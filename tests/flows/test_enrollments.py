@@ -1,5 +1,6 @@
 """Devices with a DPS enrollment of their own: it is right before the device hears of its certificate."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,8 @@ from shared.core.errors import Misconfigured, OutcomeUnknown, Refusal, Unavailab
 from shared.core.fleet import Block, LedgerCertificate
 from shared.core.identity import registration_key
 from shared.core.profile import IndividualEnrollment
-from shared.core.rotation import Slots
+from shared.core.rotation import Slots, delay
 from shared.flows.ports.dps import Enrollment
-from shared.flows.rotate import TROUBLE_SECONDS
 from tests.fakes.devices import Device
 from tests.fakes.world import HUB_HOSTS, PASSCODE, PROFILE, Fakes, born_by_passcode, fakes
 
@@ -154,7 +154,7 @@ async def test_settling_tells_what_is_in_its_way_and_the_queue_tries_again(world
     await world.birth(device)
     world.work.messages.clear()
     assert isinstance(await world.rotate.settle(device.id, "devices"), Unavailable)
-    assert [message.delay for message in world.work.of("settle")] == [TROUBLE_SECONDS]
+    assert [(message.delay, message.tries) for message in world.work.of("settle")] == [(delay(device.id, 0, 5), 1)]
     assert await world.rotate.settle(device.id, "devices") is None
 
 
@@ -165,6 +165,22 @@ async def test_settling_fails_loudly_when_the_queue_fails_too(world: Fakes) -> N
     world.calls.fail("work.settle", down)
     with pytest.raises(Unavailable):
         await world.rotate.settle(device.id, "devices")
+
+
+async def test_a_hub_that_hangs_leaves_dps_its_time(world: Fakes) -> None:
+    device = world.device()
+    first = (await world.birth(device)).issued
+    world.hubs.put("hub-a", device.id, first.certificate.thumbprint, first.certificate.thumbprint)
+    await world.provision.device_created("hub-a", device.id)
+
+    async def hangs() -> None:
+        await asyncio.sleep(20)
+
+    world.calls.meanwhile["hubs.identity"] = hangs
+    new = (await world.birth(device.with_issued(first).with_new_key())).issued
+    found = await world.enrollments.read(device.id)
+    assert found is not None
+    assert new.certificate.thumbprint in found.slots.held
 
 
 async def test_while_the_hub_is_down_the_enrollment_gets_the_new_certificate_all_the_same(world: Fakes) -> None:

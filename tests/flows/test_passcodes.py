@@ -144,6 +144,94 @@ async def test_a_try_that_is_right_does_not_count(world: Fakes) -> None:
     assert failures(world) == 0
 
 
+async def presented(world: Fakes) -> BasicCredentials:
+    """The passcode as its device presents it."""
+    return BasicCredentials(ME.encode(), (await world.passcodes.make(ME, PROFILE.label, HOUR)).text.encode())
+
+
+async def test_a_right_one_lets_in_also_where_the_ledger_fails_once_it_was_compared(world: Fakes) -> None:
+    """And the next one makes up for what could not be given back."""
+    right = await presented(world)
+
+    async def aside[T](work: Callable[[], T]) -> T:
+        world.calls.fail("ledger.commit", lambda: Unavailable("the ledger is slow", retry_after=5))
+        return work()
+
+    failing = replace(world.passcodes, aside=aside)
+    for tries in range(1, MAX_FAILURES):
+        assert (await failing.holder(right)).device_id == ME
+        assert failures(world) == tries
+    await world.passcodes.holder(right)
+    assert failures(world) == 0
+
+
+async def test_a_ledger_that_hangs_once_it_was_compared_keeps_nobody_waiting_for_long(world: Fakes) -> None:
+    right = await presented(world)
+
+    async def aside[T](work: Callable[[], T]) -> T:
+        world.calls.meanwhile["ledger.commit"] = lambda: asyncio.sleep(3600)
+        return work()
+
+    async with asyncio.timeout(6):
+        await replace(world.passcodes, aside=aside).holder(right)
+
+
+async def test_a_try_that_was_not_compared_in_its_time_does_not_count(world: Fakes) -> None:
+    """However often it comes: the threads may all be taken."""
+    right = await presented(world)
+
+    async def aside[T](work: Callable[[], T]) -> T:
+        await asyncio.sleep(60)
+        return work()
+
+    slow = replace(world.passcodes, aside=aside)
+    for _ in range(MAX_FAILURES + 2):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(23):
+                await slow.holder(right)
+        assert failures(world) == 0
+    await world.passcodes.holder(right)
+
+
+async def test_a_try_that_could_not_be_compared_does_not_count_and_its_failure_is_told(world: Fakes) -> None:
+    right = await presented(world)
+
+    async def aside[T](work: Callable[[], T]) -> T:
+        raise MemoryError(work)
+
+    with pytest.raises(MemoryError):
+        await replace(world.passcodes, aside=aside).holder(right)
+    assert failures(world) == 0
+
+
+async def test_a_try_that_nobody_waits_for_any_more_is_given_back_all_the_same(world: Fakes) -> None:
+    """The request is cancelled, and cancelled again while the ledger writes."""
+    right = await presented(world)
+
+    async def aside[T](work: Callable[[], T]) -> T:
+        world.calls.meanwhile["ledger.commit"] = lambda: asyncio.sleep(1)
+        await asyncio.sleep(60)
+        return work()
+
+    asking = asyncio.create_task(replace(world.passcodes, aside=aside).holder(right))
+    for _ in range(2):
+        await asyncio.sleep(0.5)
+        asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert failures(world) == 1
+    await asyncio.sleep(2)
+    assert failures(world) == 0
+
+
+async def test_a_dozen_right_ones_at_once_are_all_let_in(world: Fakes) -> None:
+    """Each of them changes the same record twice."""
+    right = await presented(world)
+    who = await asyncio.gather(*(world.passcodes.holder(right) for _ in range(12)))
+    assert {one.device_id for one in who} == {ME}
+    assert failures(world) == 0
+
+
 async def test_why_it_was_refused_is_for_the_log_alone(world: Fakes) -> None:
     device = await made(world)
     with pytest.raises(Unauthenticated) as wrong:

@@ -1,5 +1,6 @@
 """DigiCert ONE's own list of what is revoked: it tells neither reason nor order, and may be long."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -150,8 +151,9 @@ OTHER = "other"
 
 
 def shared_list(world: RevocationWorld) -> RevocationSync:
-    """Two labels under the same account; the first has a CRL."""
-    return replace(world.sync, lists={("devices", OTHER): world.list})
+    """Two labels under the same account, the first with a CRL; a third is under another one."""
+    urls = {**world.sync.urls, "third": ()}
+    return replace(world.sync, urls=urls, lists={("devices", OTHER): world.list})
 
 
 async def test_of_an_account_that_labels_share_each_certificate_is_judged_by_its_own(world: RevocationWorld) -> None:
@@ -166,6 +168,33 @@ async def test_of_an_account_that_labels_share_each_certificate_is_judged_by_its
     assert synced == Synced("digicert/devices+other", 2, 0)
     blocks = [world.row(DeviceId(name)).block for name in labels]
     assert blocks == [Block.HOLD, Block.REVOKED, Block.NONE]
+
+
+async def test_what_a_label_holds_that_was_renamed_is_blocked_all_the_same(world: RevocationWorld) -> None:
+    """The certificate is in use, whatever its label is called now."""
+    held = replace(world.certify(), label="renamed")
+    world.device("dev-1", held)
+    world.list.serials = [serial(held)]
+    assert await world.sync.run() == (replace(LIST, blocked=1),)
+    assert world.row().block is Block.REVOKED
+
+
+async def test_what_a_renamed_label_holds_is_judged_like_the_lists_own(world: RevocationWorld) -> None:
+    """Where a CRL tells the list is a hold, and of one that the CRL has on hold and of what was replaced it is silent:
+    the label's CAs are the same.
+    """
+    in_use, on_hold, old, new = [replace(world.certify(name), label="renamed") for name in ("a", "b", "c", "c")]
+    world.device("dev-1", in_use)
+    undone = world.device("dev-2", on_hold)
+    world.device("dev-3", replace(old, status="superseded"), new)
+    entry = an_entry(serial(on_hold), world.clock(), x509.ReasonFlags.certificate_hold)
+    world.publish(entry, etag='"1"')
+    await world.sync.run()
+    await world.begin(undone, "restore")
+    world.list.serials = [serial(in_use), serial(on_hold), serial(old)]
+    assert (await shared_list(world).run())[-1] == Synced("digicert/devices+other", 1, 0)
+    blocks = [world.row(DeviceId(f"dev-{number}")).block for number in (1, 2, 3)]
+    assert blocks == [Block.HOLD, Block.NONE, Block.NONE]
 
 
 async def test_of_an_account_that_labels_share_the_list_is_read_once(world: RevocationWorld) -> None:
@@ -190,3 +219,22 @@ async def test_after_many_failures_the_rest_of_a_page_waits_for_the_next_run(wor
     _, alert = await world.sync.run()
     assert alert == Alert("digicert/devices", "48 entries will be looked up again: no: ")
     assert world.calls.count("index.by_serial") == 48
+
+
+async def test_a_page_with_failures_is_read_again_by_the_next_run(world: RevocationWorld) -> None:
+    """And after that its turn comes again: or no page behind one that always fails would ever be read."""
+    world.list.page_size = 1
+    world.list.serials = [f"{number:x}" for number in range(1, 101)]
+    kept = []
+    for _ in range(4):
+        at = int(world.watermarks.values.get("revoked-devices", "0").split()[0])
+        read = iter((0, *range(max(1, at), 100)))
+
+        async def asked(read: Iterator[int] = read) -> None:
+            if next(read) in (0, 3, 5):
+                raise Unavailable("no", retry_after=1)
+
+        world.calls.meanwhile["index.by_serial"] = asked
+        await world.sync.run()
+        kept.append(world.watermarks.values["revoked-devices"])
+    assert kept == ["3 again", "5 again", "54", "0"]

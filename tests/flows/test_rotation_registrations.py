@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shared.core.allocation import Registration
+from shared.core.errors import Unavailable
 from shared.core.identity import registration_key
 from shared.flows.unknown_certificates import QUEUE_SECONDS
 from tests.fakes.clock import START
@@ -107,8 +108,21 @@ async def test_a_queue_that_fails_or_is_slow_refuses_no_device_that_registers_in
     world.calls.meanwhile["work.settle"] = slow
     before = world.clock()
     answer = await world.provision.allocate(asked)
-    assert (answer.hub_host, answer.cause) == (HUB_HOSTS[HUB], "the queue settle is too slow")
+    assert (answer.hub_host, answer.cause) == (HUB_HOSTS[HUB], "the queue settle is slow")
     assert (world.clock() - before).total_seconds() <= QUEUE_SECONDS
+
+
+async def test_a_device_that_goes_back_to_an_older_certificate_registers_when_the_queue_takes_it(world: Fakes) -> None:
+    """As from a backup. What DPS then writes into its hub nothing else would notice."""
+    there = await live(world)
+    old = there.newest
+    await there.renew()
+    await there.settle(2 * DAY)
+    asked = Registration(there.device.id, "birthcert", LINKED, thumbprint(old), HUB_HOSTS[HUB])
+    world.calls.fail("work.settle", down)
+    with pytest.raises(Unavailable):
+        await world.provision.allocate(asked)
+    assert (await world.provision.allocate(asked)).cause == ""
 
 
 async def test_a_device_whose_hub_is_not_known_yet_is_looked_for_in_dps(world: Fakes) -> None:

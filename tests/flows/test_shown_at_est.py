@@ -9,6 +9,7 @@ from shared.core.errors import Forbidden, Unavailable
 from shared.core.est import Operation
 from shared.core.fleet import Block
 from shared.core.identity import DeviceId
+from tests.fakes.calls import Crash, Moment
 from tests.fakes.devices import Device
 from tests.fakes.world import PROFILE, Fakes, fakes
 
@@ -71,6 +72,36 @@ async def test_a_revoked_one_beside_a_newer_one_is_refused_and_the_device_is_lef
     row = world.ledger.read(ME).device
     assert row is not None
     assert row.block is Block.NONE
+
+
+@BOTH
+@pytest.mark.parametrize("crl_urls", [("http://crl.one.digicert.com/ica.crl",), ()])
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_revoked_one_renews_nothing_wherever_a_try_was_broken_off(
+    operation: Operation, crl_urls: tuple[str, ...], moment: Moment
+) -> None:
+    for number in range(99):
+        world = fakes(crl_urls=crl_urls)
+        device = from_elsewhere(world).with_new_key()
+        revoke_at_digicert(world)
+        world.calls.fail_at(number, Crash, moment=moment)
+        with pytest.raises((Forbidden, Crash)) as ended:
+            await world.birth(device, operation)
+        if ended.type is Forbidden and world.calls.faults:
+            return
+        world.calls.faults.clear()
+        world.restart()
+        world.clock.forward(seconds=60)
+        with pytest.raises(Forbidden):
+            await world.birth(device, operation)
+        assert world.upstream.orders == 0
+        for message in world.work.take("adopt"):
+            assert message.seen is not None
+            await world.adopt.look_up(message.seen)
+        row = world.ledger.read(ME).device
+        assert row is not None
+        assert row.block is not Block.NONE
+    raise AssertionError("it never came to its end")
 
 
 async def test_while_digicert_one_does_not_say_the_device_waits(world: Fakes) -> None:

@@ -6,8 +6,12 @@ from collections.abc import Awaitable
 import pytest
 
 from shared.core.errors import OutcomeUnknown, Refusal, Unavailable
+from shared.core.est import Operation
+from shared.core.principal import Operator
 from shared.core.profile import IndividualEnrollment
 from shared.flows.enroll import Enrolled, Waiting
+from shared.flows.issue import ISSUE_SECONDS, Asked
+from shared.flows.once import LEASE
 from tests.fakes.world import Fakes, fakes
 
 pytestmark = pytest.mark.anyio
@@ -92,3 +96,14 @@ async def test_neither_dps_nor_the_queue_is_waited_for_beyond_the_time_of_the_de
     world.calls.meanwhile.clear()
     await world.birth(device)
     assert len(world.ca.issued) == 1
+
+
+async def test_nobody_who_asks_past_est_waits_longer_than_a_claim_is_held(world: Fakes) -> None:
+    """Or whoever comes after it would find somebody still at work, and order a second certificate."""
+    device = world.device()
+    operator = Operator("factory", device.id)
+    asked = Asked(device.id, operator, Operation.SIMPLEENROLL, device.request(), source="rest")
+    world.upstream.behaves, began = ["hang"], world.clock()
+    with pytest.raises(OutcomeUnknown):
+        await world.issue.issue(world.profile, asked)
+    assert (world.clock() - began).total_seconds() == ISSUE_SECONDS < LEASE.total_seconds()

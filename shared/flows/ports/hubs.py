@@ -29,7 +29,11 @@ class HubIdentity:
 
 
 class Hubs(Protocol):
-    """The registries and twins of the linked IoT Hubs. All raise Unavailable, and Misconfigured for an unknown hub."""
+    """The registries and twins of the linked IoT Hubs. All raise Unavailable.
+
+    And Misconfigured for a hub that is unknown, lets us do nothing, or says no to what it is asked (400, 413): it would
+    say the same again, so an operator must look at it.
+    """
 
     async def identity(self, hub: str, device: DeviceId) -> HubIdentity | None:
         """The device's identity; None when the hub has none."""

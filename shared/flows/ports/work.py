@@ -14,8 +14,8 @@ from shared.flows.ports.index import Due
 class Work(Protocol):
     """Queues for what must not be lost and need not be instant. All raise Unavailable. `delay` is in seconds."""
 
-    async def settle(self, device: DeviceId, label: str, delay: int = 0) -> None:
-        """Bring the device's entries in DPS and IoT Hub up to date."""
+    async def settle(self, device: DeviceId, label: str, delay: int = 0, tries: int = 0) -> None:
+        """Bring the device's entries in DPS and IoT Hub up to date. `tries` is how often that has failed."""
         ...
 
     async def nudge(self, due: Due, day: date, delay: int = 0) -> None:
