@@ -83,8 +83,8 @@ async def test_the_issuing_ca_may_roll_between_two_births(world: Fakes) -> None:
     await world.birth(device.with_new_key().with_issued(born.issued), Operation.SIMPLEREENROLL)
 
 
-async def test_where_another_instance_has_issued_under_a_new_ca_its_device_is_let_in(world: Fakes) -> None:
-    """Its client asks for the next certificate seconds later, and meets whichever instance is free."""
+async def another_instance(world: Fakes) -> Fakes:
+    """Of the same app: its memory alone is its own. It fetched the chain a minute ago."""
     elsewhere = Fakes(world.profiles, world.clock)
     elsewhere.ca, elsewhere.ledger = world.ca, world.ledger
     elsewhere.sources["devices"] = world.source
@@ -92,6 +92,12 @@ async def test_where_another_instance_has_issued_under_a_new_ca_its_device_is_le
     elsewhere.restart()
     await elsewhere.enroll.ca_certificates("")
     world.clock.forward(seconds=60)
+    return elsewhere
+
+
+async def test_where_another_instance_has_issued_under_a_new_ca_its_device_is_let_in(world: Fakes) -> None:
+    """Its client asks for the next certificate seconds later, and meets whichever instance is free."""
+    elsewhere = await another_instance(world)
     world.ca.roll()
     device = world.device()
     born = await world.birth(device)
@@ -99,13 +105,7 @@ async def test_where_another_instance_has_issued_under_a_new_ca_its_device_is_le
 
 
 async def test_devices_that_come_together_after_a_roll_wait_for_one_fetch(world: Fakes) -> None:
-    elsewhere = Fakes(world.profiles, world.clock)
-    elsewhere.ca, elsewhere.ledger = world.ca, world.ledger
-    elsewhere.sources["devices"] = world.source
-    elsewhere.inventories, elsewhere.upstreams = world.inventories, world.upstreams
-    elsewhere.restart()
-    await elsewhere.enroll.ca_certificates("")
-    world.clock.forward(seconds=60)
+    elsewhere = await another_instance(world)
     world.ca.roll()
     born = [(await world.birth(world.device(f"dev-{number}"))).issued for number in range(3)]
     world.source.seconds = 5
