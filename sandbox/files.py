@@ -96,6 +96,7 @@ def environment(directory: Path, credentials: Credentials) -> Mapping[str, str]:
         "FRONT_END_SECRET_NAME": "front-end-secret",
         "NUDGES_PER_MINUTE": "3000",  # nobody waits here for the registry budget of a real hub
         "BATCH_ROWS_PER_MINUTE": "3000",  # nor for DigiCert ONE's
+        "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:01",  # nor for an idle queue
         # App Service's managed identity endpoint: learn.microsoft.com/azure/app-service/overview-managed-identity
         "IDENTITY_ENDPOINT": f"https://localhost:{ports.ENTRA}/msi/token",
         "IDENTITY_HEADER": credentials.identity_header,

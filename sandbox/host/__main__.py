@@ -48,7 +48,7 @@ def host(app: Path, port: int, out: TextIO) -> int:
 
 
 async def serve(app: Path, port: int, host_keys: keys.Keys, out: TextIO) -> int:
-    options = host_json.load(app)
+    options = host_json.load(app, os.environ)
     clock = Clock()
     # Inside the loop, as the worker indexes while its loop runs.
     built = server.build(index.load(app), options, host_keys, clock, os.environ)

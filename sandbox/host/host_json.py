@@ -5,6 +5,7 @@ A key that nobody knows is an error: a typing mistake must not be found in Azure
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _EVENT_HUBS = {
     "maxEventBatchSize", "maxWaitTime", "minEventBatchSize", "partitionOwnershipExpirationInterval", "prefetchCount",
     "targetUnprocessedEventThreshold", "trackLastEnqueuedEventProperties", "transportType", "webProxy",
 }  # fmt: skip
+_OVERRIDES = "AzureFunctionsJobHost__"
 _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7}))?)?")
 
 
@@ -58,13 +60,25 @@ class HostJson:
     event_hub_batch: int = 100
 
 
-def load(app: Path) -> HostJson:
+def load(app: Path, settings: Mapping[str, str]) -> HostJson:
     path = app / "host.json"
     try:
         root = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise HostJsonError(f"{path}: {error}") from error
-    return parse(root)
+    return parse(overridden(root, settings))
+
+
+def overridden(root: dict[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
+    """App settings go before the file: `AzureFunctionsJobHost__extensions__queues__maxPollingInterval`, say."""
+    for name, value in settings.items():
+        if name.startswith(_OVERRIDES):
+            *path, last = name.removeprefix(_OVERRIDES).split("__")
+            section = root
+            for one in path:
+                section = section.setdefault(one, {})
+            section[last] = value
+    return root
 
 
 def parse(root: dict[str, Any]) -> HostJson:

@@ -2,7 +2,7 @@
 
 | queue     | message                                                       | goes to                                 |
 |-----------|---------------------------------------------------------------|-----------------------------------------|
-| `settle`  | `{"deviceId": "dev-1", "label": "devices", "tries": 0}`       | `Rotate.settle(device, label, tries)`   |
+| `settle`  | `{"deviceId": "dev-1", "label": "devices", "tries": 2}`       | `Rotate.settle(device, label, tries)`   |
 | `nudge`   | `{"deviceId": "dev-1", "serial": "4a…", "day": "2026-03-02"}` | `Renew.nudge(Due(device, serial), day)` |
 | `saga`    | `{"deviceId": "dev-1"}`                                       | `Revoke.advance(device)`                |
 | `publish` | `{"deviceId": "dev-1"}`                                       | `Announce.flush(device)`                |
@@ -11,10 +11,10 @@
 
 `serial` is lower-case hex, `day` the partition of the `due` index that the certificate stands in. A message never
 expires: the queue's own limit of seven days would lose work in a long outage. A message may come twice, late, or when
-there is nothing left to do: its handler asks the state first. A delay is at most seven days (learn.microsoft.com/rest/
-api/storageservices/put-message); a longer one is cut to that, and the handler, seeing that it is too early, sends the
-message on with the rest of the delay. `"delay": seconds` stands in a message that was hidden on purpose, so that its
-time in the queue can be told from waiting (backlog.py).
+there is nothing left to do: its handler asks the state first. `tries` is there once it has failed. A delay is at most
+seven days (learn.microsoft.com/rest/api/storageservices/put-message); a longer one is cut to that, and the handler,
+seeing that it is too early, sends the message on with the rest of the delay. `"delay": seconds` stands in a message
+that was hidden on purpose, so that its time in the queue can be told from waiting (backlog.py).
 """
 
 import asyncio
@@ -57,7 +57,8 @@ class StorageQueues:
     _queues: dict[str, "QueueClient"] = field(default_factory=dict, repr=False)
 
     async def settle(self, device: DeviceId, label: str, delay: int = 0, tries: int = 0) -> None:
-        await self._send(SETTLE, {"deviceId": device, "label": label, "tries": tries}, delay)
+        failed = {"tries": tries} if tries else {}
+        await self._send(SETTLE, {"deviceId": device, "label": label, **failed}, delay)
 
     async def nudge(self, due: Due, day: date, delay: int = 0) -> None:
         await self._send(NUDGE, {"deviceId": due.device_id, "serial": due.serial, "day": day.isoformat()}, delay)

@@ -80,7 +80,8 @@ def _document(message: Message) -> dict[str, Any]:
     if message.batch:
         return {"batch": message.batch}
     rest = {"label": message.label, "serial": message.serial, "day": message.day.isoformat() if message.day else ""}
-    return {"deviceId": message.device, **{key: value for key, value in rest.items() if value}}
+    failed = {"tries": message.tries} if message.tries else {}
+    return {"deviceId": message.device, **{key: value for key, value in rest.items() if value}, **failed}
 
 
 @pytest.fixture
@@ -95,10 +96,12 @@ def subject(real: Outside | None) -> Subject:
 
 async def test_a_message_says_whom_and_what(subject: Subject, device: DeviceId) -> None:
     await subject.work.settle(device, "devices")
+    await subject.work.settle(device, "devices", tries=3)
     await subject.work.nudge(Due(device, "4a0b"), DAY)
     await subject.work.saga(device)
     await subject.work.publish(device)
-    assert await subject.visible("settle") == [{"deviceId": device, "label": "devices"}]
+    first = {"deviceId": device, "label": "devices"}
+    assert await subject.visible("settle") == [first, {**first, "tries": 3}]
     assert await subject.visible("nudge") == [{"deviceId": device, "serial": "4a0b", "day": "2026-05-13"}]
     assert await subject.visible("saga") == [{"deviceId": device}]
     assert await subject.visible("publish") == [{"deviceId": device}]

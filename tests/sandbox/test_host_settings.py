@@ -18,6 +18,17 @@ def test_host_json_has_the_defaults_of_the_real_host() -> None:
     assert options.queues == host_json.Queues(16, 8, 5, 0, 60, base64=True)
 
 
+def test_app_settings_go_before_host_json() -> None:
+    root = {"version": "2.0", "extensions": {"queues": {"maxPollingInterval": "00:00:05", "batchSize": 4}}}
+    setting = {"AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:01", "OTHER": "1"}
+    queues = host_json.parse(host_json.overridden(root, setting)).queues
+    assert (queues.max_polling_interval, queues.batch_size) == (1, 4)
+    fresh = host_json.overridden({"version": "2.0"}, {"AzureFunctionsJobHost__functionTimeout": "00:01:00"})
+    assert host_json.parse(fresh).function_timeout == 60
+    with pytest.raises(host_json.HostJsonError, match="unknown"):
+        host_json.parse(host_json.overridden({"version": "2.0"}, {"AzureFunctionsJobHost__functionTimeOut": "1"}))
+
+
 def test_host_json_is_read() -> None:
     queues = {"batchSize": 4, "maxDequeueCount": 3, "visibilityTimeout": "00:00:30", "messageEncoding": "none"}
     extensions = {"http": {"routePrefix": ""}, "queues": queues, "eventHubs": {"maxEventBatchSize": 9}}
