@@ -47,6 +47,7 @@ class Subject:
     def _documents(self) -> list[dict[str, Any]]:
         assert self.real is not None
         found = [one["body"] for one in self.real.sandbox.journal(self.mark) if one["event"] == "event published"]
+        found = [one for one in found if one["time"] < "2026-04"]  # the app of the sandbox tells its own, of today
         assert all((one["specversion"], one["source"]) == ("1.0", "/birthcert") for one in found)
         return found
 
@@ -148,7 +149,7 @@ async def test_a_topic_that_does_not_answer_is_unavailable(subject: Subject, dev
 @pytest.mark.parametrize("status", [400, 403, 404, 413])
 async def test_a_topic_that_refuses_us_is_for_the_operator(subject: Subject, device: DeviceId, status: int) -> None:
     assert subject.real is not None
-    subject.real.sandbox.fault("Event Grid", "status", path="/api/events", status=status)
+    subject.real.sandbox.fault("Event Grid", "status", path="/api/events", status=status, times=99)
     with pytest.raises(Misconfigured):
         await subject.announcements.publish(some(device))
 
@@ -157,7 +158,7 @@ async def test_a_topic_that_refuses_us_is_for_the_operator(subject: Subject, dev
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_a_topic_that_is_down_takes_the_events_later(subject: Subject, device: DeviceId, status: int) -> None:
     assert subject.real is not None
-    subject.real.sandbox.fault("Event Grid", "status", path="/api/events", status=status, times=9)
+    subject.real.sandbox.fault("Event Grid", "status", path="/api/events", status=status, times=99)
     with pytest.raises(Unavailable):
         await subject.announcements.publish(some(device))
     subject.real.sandbox.control("DELETE", "/faults")
