@@ -50,5 +50,5 @@ def test_links_to_others_are_encrypted(page: Path) -> None:
 
 
 def test_a_machines_own_folder_would_be_found() -> None:
-    assert ABSOLUTE.findall("see /home/ann/birthcert/docs and `/work/x`")
+    assert ABSOLUTE.findall("see /home/ann/birthcert/docs and `/srv/x`")
     assert not ABSOLUTE.findall("https://host/home/x, /etc/aziot/config.toml, shared/work/x")
